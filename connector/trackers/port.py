@@ -1,0 +1,150 @@
+"""What the connector asks of a tracker, and what a tracker may answer.
+
+A tracker is one file in this folder (docs in CONTRIBUTING.md). It knows URLs, field ids and markup; it knows nothing
+of the procedure. Every call is made once: whether and when to try again is decided by attention/backoff.py.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any, Literal, Protocol
+
+Markup = Literal["wiki", "html", "text"]
+
+# A field's value without the tracker's wrapping: a select is the text of its choice, a checkbox list a list of texts.
+PlainValue = str | int | float | bool | None | list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One entry of a ticket's history: a field (or "status") that became `to` ("" when it was emptied)."""
+
+    field: str  # "status", or the field as the mapping names it
+    to: str
+    at: datetime  # aware UTC
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ticket:
+    """One look at a ticket. `fields` is keyed by what the mapping calls each field (its name or id)."""
+
+    id: str
+    key: str
+    status: str
+    closed: bool  # its status is of the tracker's "done" kind
+    fields: Mapping[str, PlainValue]
+    labels: Mapping[str, str] = field(default_factory=dict)  # mapping's field -> name shown to staff
+    due_on: date | None = None
+    updated_at: datetime | None = None  # aware UTC, the tracker's own stamp
+    history: tuple[Change, ...] = ()  # oldest first; empty where it was not asked for
+    refs: frozenset[str] = frozenset()  # the refs found in all its comments
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False)  # the tracker's own, for its adapter only
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A ticket in scope as the poll sees it."""
+
+    ticket_id: str
+    key: str
+    updated_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What a webhook is about. `ticket_id` is None when it is authentic but about nothing we attend to."""
+
+    ticket_id: str | None
+    key: str | None = None
+    event: str = "unknown"
+
+
+class TrackerError(Exception):
+    """A call to the tracker failed. `message` says what to do and carries no personal data and no secret."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class Unavailable(TrackerError):
+    """The tracker did not answer, or answered that it cannot now. Try again later.
+
+    `outcome_unknown` is true if the call may have had its effect (a time-out, a dropped connection after sending):
+    then it is looked up by its ref before any second try.
+    """
+
+    def __init__(self, message: str, *, outcome_unknown: bool = False) -> None:
+        super().__init__(message)
+        self.outcome_unknown = outcome_unknown
+
+
+class RateLimited(TrackerError):
+    """The tracker asks for a pause of `retry_after` seconds: of this one ticket, or of the whole source."""
+
+    def __init__(self, message: str, *, retry_after: float, whole_source: bool) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        self.whole_source = whole_source
+
+
+class AccessRefused(TrackerError):
+    """The credentials do not work at all (expired token, wrong URL, CAPTCHA). The whole source waits."""
+
+
+class Misconfigured(TrackerError):
+    """The source cannot work until an admin mends the mapping or the tracker (an unknown or ambiguous field)."""
+
+
+class CommentWentPublic(Misconfigured):
+    """A comment that had to be internal was created public. It was removed again if `removed`; the source stops."""
+
+    def __init__(self, message: str, *, removed: bool) -> None:
+        super().__init__(message)
+        self.removed = removed
+
+
+class TicketGone(TrackerError):
+    """There is no such ticket, or this account may no longer see it."""
+
+
+class Refused(TrackerError):
+    """The tracker understood the call and refused it for this ticket (not on the screen, no permission, bad value)."""
+
+
+class NoTransition(Refused):
+    """The wanted status cannot be reached from the present one; `reachable` names those that can."""
+
+    def __init__(self, message: str, *, reachable: Sequence[str]) -> None:
+        super().__init__(message)
+        self.reachable = tuple(reachable)
+
+
+class Tracker(Protocol):
+    """One connected project. Thread safe: several attention threads use one object."""
+
+    markup: Markup
+
+    def fetch(self, ticket_id: str, *, with_history: bool) -> Ticket | None:
+        """The ticket as it is now, or None if it is outside the source's scope (the tracker decides, not we).
+
+        Raises TicketGone if there is none.
+        """
+
+    def post_comment(self, ticket: Ticket, body: str) -> None:
+        """Post `body`, already in this tracker's markup; internal if the source asks for it, and verified to be so."""
+
+    def move(self, ticket: Ticket, status: str) -> None:
+        """Move the ticket to the status of that name. Raises NoTransition."""
+
+    def set_moment(self, ticket: Ticket, field: str, moment: datetime) -> None:
+        """Write the moment (aware UTC) into a field, as the mapping names it; a date field gets the office's day."""
+
+    def set_due(self, ticket: Ticket, day: date) -> None:
+        """Set the ticket's own due date."""
+
+    def changed_since(self, moment: datetime | None) -> Iterator[Sighting]:
+        """Tickets in scope changed at or after `moment` (aware UTC); all open ones if None. Lazily, page by page."""
+
+    def close(self) -> None:
+        """Give back connections."""
