@@ -1,0 +1,145 @@
+"""Settings: what the environment says about how the connector runs. Everything else is in the mappings."""
+
+import difflib
+import ipaddress
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+LogFormat = Literal["console", "json"]
+
+PREFIX = "CONNECTOR_"
+# Kubernetes and old Docker links put such variables into every container beside a service named "connector":
+# https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
+_SERVICE_LINK = re.compile(r"CONNECTOR_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)")
+
+
+class SettingsError(Exception):
+    """The environment cannot be used. `mistakes` are all of them, each with the variable's name and what to write.
+
+    A message never repeats a value: a database URL or a misspelt variable may hold a password.
+    """
+
+    def __init__(self, mistakes: list[str]) -> None:
+        super().__init__("\n".join(mistakes))
+        self.mistakes = mistakes
+
+
+class Address(NamedTuple):
+    """Where to listen: a name or an address (IPv6 without brackets), and a port (0: any free one)."""
+
+    host: str
+    port: int
+
+
+_DEFAULT_ADDRESS = Address("127.0.0.1", 8080)
+
+
+def _log_format_for_stderr() -> LogFormat:
+    return "console" if sys.stderr.isatty() else "json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How the connector runs. The defaults are those of `connector run` in a fresh folder."""
+
+    mappings: Path = Path("field_mappings")  # a file, or a folder of them
+    database_url: str = "sqlite:///connector.sqlite3"  # SQLAlchemy's; relative to the working directory
+    listen: Address = _DEFAULT_ADDRESS
+    poll_seconds: int = 300
+    log_format: LogFormat = field(default_factory=_log_format_for_stderr)
+    workers: int = 4  # threads attending to tickets
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> "Settings":
+        """Read the CONNECTOR_* variables; an empty one is as good as none. Raises SettingsError with every mistake."""
+        given = {name: value.strip() for name, value in environ.items() if name.startswith(PREFIX)}
+        mistakes = [_unknown(name) for name, value in sorted(given.items()) if not _is_known(name, value)]
+        values: dict[str, Any] = {}
+        for name, (field_name, read) in _READERS.items():
+            if given.get(name):
+                try:
+                    values[field_name] = read(given[name])
+                except ValueError as error:
+                    mistakes.append(f"{name}: {error}")
+        if mistakes:
+            raise SettingsError(mistakes)
+        return cls(**values)
+
+
+def _is_known(name: str, value: str) -> bool:
+    is_link = _SERVICE_LINK.fullmatch(name) or (name == "CONNECTOR_PORT" and "://" in value)
+    return name in _READERS or bool(is_link)
+
+
+def _unknown(name: str) -> str:
+    near = difflib.get_close_matches(name.removeprefix(PREFIX), [known.removeprefix(PREFIX) for known in _READERS], 1)
+    if near:
+        return f"{name}: there is no such setting; {PREFIX}{near[0]} may be meant"
+    return (
+        f"{name}: there is no such setting. The settings are {', '.join(_READERS)}; "
+        f"give a variable that a mapping names for a secret a name that does not begin with {PREFIX}"
+    )
+
+
+def _path(text: str) -> Path:
+    if "\0" in text:
+        raise ValueError("write the path of a mapping file or of a folder of them")
+    return Path(text)
+
+
+def _database_url(text: str) -> str:
+    scheme, separator, rest = text.partition("://")
+    kind = scheme.lower().partition("+")[0]
+    if separator and kind in {"postgresql", "postgres"}:
+        raise ValueError("PostgreSQL is not supported yet by this version: write sqlite:///connector.sqlite3")
+    if kind != "sqlite" or not rest.startswith("/") or not rest.strip("/"):
+        raise ValueError(
+            "write sqlite:/// and the path of a file: sqlite:///connector.sqlite3 in the working directory, "
+            "sqlite:////var/lib/connector/connector.sqlite3 (four slashes) anywhere else"
+        )
+    return text
+
+
+def _address(text: str) -> Address:
+    match = re.fullmatch(r"(?:\[(?P<six>[0-9A-Fa-f:.%\w]+)\]|(?P<name>[A-Za-z0-9._-]+)):(?P<port>[0-9]{1,5})", text)
+    if match is None or int(match["port"]) > 65_535:
+        raise ValueError("write host:port, such as 127.0.0.1:8080 or [::1]:8080 (port 0 takes any free one)")
+    if match["six"]:
+        try:
+            ipaddress.IPv6Address(match["six"])
+        except ValueError:
+            raise ValueError("what stands in brackets must be an IPv6 address, such as [::1]:8080") from None
+    return Address(match["six"] or match["name"], int(match["port"]))
+
+
+def _number(least: int, most: int, what: str) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,9}", text) or not least <= int(text) <= most:
+            raise ValueError(f"write a whole number of {what} from {least} to {most}")
+        return int(text)
+
+    return read
+
+
+def _log_format(text: str) -> LogFormat:
+    match text.lower():
+        case "console":
+            return "console"
+        case "json":
+            return "json"
+    raise ValueError("write console or json")
+
+
+# Variable -> the field of Settings, and how its text is read. A reader's ValueError says what to write.
+_READERS: dict[str, tuple[str, Callable[[str], Any]]] = {
+    "CONNECTOR_MAPPINGS": ("mappings", _path),
+    "CONNECTOR_DATABASE_URL": ("database_url", _database_url),
+    "CONNECTOR_LISTEN": ("listen", _address),
+    "CONNECTOR_POLL_SECONDS": ("poll_seconds", _number(5, 86_400, "seconds")),
+    "CONNECTOR_LOG_FORMAT": ("log_format", _log_format),
+    "CONNECTOR_WORKERS": ("workers", _number(1, 64, "threads")),
+}

@@ -1,0 +1,191 @@
+"""Whether the connector is well, as a supervisor or a monitor asks."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from connector.store import DatabaseError, Sources, SourceState
+from connector.web.health import Health, Limits, Reason, assess
+from tests.web.conftest import NOW, PERSONAL, SOURCE, Service, event
+
+LIMITS = Limits(poll_seconds=300, started_at=NOW - timedelta(days=1))
+WELL = SourceState(SOURCE, attended_at=NOW - timedelta(seconds=1), polled_at=NOW - timedelta(seconds=60))
+
+
+def codes(state: SourceState, now: datetime = NOW, limits: Limits = LIMITS) -> list[str]:
+    return [reason.code for reason in assess([state], now, limits).sources[state.source]]
+
+
+def test_a_source_that_is_looked_after_is_ready() -> None:
+    health = assess([WELL], NOW, LIMITS)
+    assert health == Health({SOURCE: []}, [])
+    assert health.is_ready
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"), [(0, []), (60, []), (61, ["attention_old"]), (86_400, ["attention_old"]), (-3600, [])]
+)
+def test_an_attention_round_may_be_a_minute_old(seconds: int, expected: list[str]) -> None:
+    assert codes(replace(WELL, attended_at=NOW - timedelta(seconds=seconds))) == expected
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(960, []), (961, ["poll_old"])])
+def test_a_poll_may_be_three_polls_and_a_minute_old(seconds: int, expected: list[str]) -> None:
+    assert codes(replace(WELL, polled_at=NOW - timedelta(seconds=seconds))) == expected
+
+
+@pytest.mark.parametrize("polled_at", [None, NOW - timedelta(days=30)])
+def test_the_first_poll_has_its_time_from_the_start_of_the_process(polled_at: datetime | None) -> None:
+    state = replace(WELL, polled_at=polled_at)
+    assert codes(state, limits=Limits(300, NOW - timedelta(seconds=960))) == []
+    assert codes(state, limits=Limits(300, NOW - timedelta(seconds=961))) == ["poll_old"]
+
+
+def test_before_the_first_round_nothing_is_ready() -> None:
+    assert codes(replace(WELL, attended_at=None)) == ["attention_never"]
+
+
+def test_a_pause_counts_until_it_is_over_and_tells_its_reason_masked() -> None:
+    state = replace(WELL, paused_until=NOW + timedelta(minutes=5), pause_reason=f"Jira refused {PERSONAL[0]}")
+    (reason,) = assess([state], NOW, LIMITS).sources[SOURCE]
+    assert reason == Reason("paused", "Paused for 5 min: Jira refused [receipt number]")
+    assert codes(replace(state, paused_until=NOW)) == []
+
+
+def test_a_brake_says_how_to_release_it() -> None:
+    state = replace(WELL, braked_at=NOW, brake_reason=f"a comment about {PERSONAL[0]} went public")
+    (reason,) = assess([state], NOW, LIMITS).sources[SOURCE]
+    expected = "Stopped: a comment about [receipt number] went public. Look into it, then run `connector release case`."
+    assert reason == Reason("braked", expected)
+
+
+def test_one_source_that_works_keeps_the_process_ready() -> None:
+    other = replace(WELL, source="other", braked_at=NOW)
+    health = assess([WELL, other], NOW, LIMITS, {"third": "no such field"})
+    assert health.is_ready
+    assert [reason.code for reason in health.sources["other"]] == ["braked"]
+    assert health.sources["third"] == [Reason("misconfigured", "no such field")]
+    assert not assess([other], NOW, LIMITS, {"third": "no such field"}).is_ready
+
+
+def test_without_any_source_the_process_is_not_ready() -> None:
+    health = assess([], NOW, LIMITS)
+    assert not health.is_ready
+    assert [reason.code for reason in health.reasons] == ["no_sources"]
+
+
+moments = st.none() | st.timedeltas(timedelta(days=-30), timedelta(days=30)).map(lambda age: NOW - age)
+
+
+@settings(deadline=None, derandomize=True)
+@given(moments, moments, moments, moments)
+def test_time_alone_never_makes_an_unready_source_ready_but_by_the_end_of_its_pause(
+    attended_at: datetime | None, polled_at: datetime | None, paused_until: datetime | None, braked_at: datetime | None
+) -> None:
+    state = SourceState(
+        SOURCE, attended_at=attended_at, polled_at=polled_at, paused_until=paused_until, braked_at=braked_at
+    )
+    later = codes(state, now=NOW + timedelta(hours=1))
+    assert set(codes(state)) - {"paused"} <= set(later)
+
+
+# ---- Over HTTP
+
+
+def test_livez_answers_whatever_else_is_wrong(service: Service) -> None:
+    service.store.close()
+    answer = service.request("GET", "/livez")
+    assert (answer.status, answer.json) == (200, {"alive": True})
+
+
+def test_readyz_tells_each_source_and_its_reasons(service: Service) -> None:
+    answer = service.request("GET", "/readyz")
+    assert answer.status == 503
+    reason = {"code": "attention_never", "message": "No attention round has succeeded yet."}
+    assert answer.json == {"ready": False, "reasons": [], "sources": {SOURCE: {"ready": False, "reasons": [reason]}}}
+    service.store.sources.attended(SOURCE, service.now)
+    answer = service.request("GET", "/readyz")
+    assert answer.status == 200
+    assert answer.json == {"ready": True, "reasons": [], "sources": {SOURCE: {"ready": True, "reasons": []}}}
+    service.now += timedelta(minutes=2)
+    answer = service.request("GET", "/readyz")
+    assert answer.status == 503
+    assert answer.json["sources"][SOURCE]["reasons"][0]["message"] == "The last attention round is 2 min old."
+
+
+def test_readyz_says_that_the_database_cannot_be_used_and_not_why(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> SourceState:
+        raise DatabaseError("the file /var/lib/connector/x.sqlite3 is damaged")
+
+    monkeypatch.setattr(Sources, "get", fail)
+    answer = service.request("GET", "/readyz")
+    assert answer.status == 503
+    assert answer.json["reasons"] == [{"code": "database", "message": "The database cannot be used now."}]
+    assert not answer.json["sources"][SOURCE]["ready"]
+    assert b"/var" not in answer.body
+    assert service.request("GET", "/metrics").status == 200
+
+
+def test_readyz_that_fails_unexpectedly_is_a_503_without_a_word_of_it(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> SourceState:
+        raise KeyError(PERSONAL[0])
+
+    monkeypatch.setattr(Sources, "get", fail)
+    answer = service.request("GET", "/readyz")
+    assert answer.status == 503
+    assert set(answer.json) == {"message"}
+    assert PERSONAL[0] not in service.log.getvalue()
+
+
+def test_metrics_are_prometheus_text_and_tell_how_the_queue_stands(service: Service) -> None:
+    service.post(event(1))
+    service.post(event(2))
+    service.store.sources.attended(SOURCE, service.now)
+    service.store.sources.brake(SOURCE, service.now, "more than 600 comments in an hour")
+    service.now += timedelta(seconds=90)
+    answer = service.request("GET", "/metrics")
+    assert answer.status == 200
+    assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    lines = [line.rpartition(" ") for line in answer.body.decode().splitlines() if not line.startswith("#")]
+    found = {name: float(value) for name, _, value in lines}
+    assert found[f'connector_tickets{{source="{SOURCE}",state="open"}}'] == 2
+    assert found[f'connector_tickets{{source="{SOURCE}",state="due"}}'] == 2
+    assert found[f'connector_tickets{{source="{SOURCE}",state="stuck"}}'] == 0
+    assert found[f'connector_attention_lag_seconds{{source="{SOURCE}"}}'] == 90
+    assert found[f'connector_last_round_timestamp_seconds{{source="{SOURCE}"}}'] == NOW.timestamp()
+    assert found[f'connector_brake{{source="{SOURCE}"}}'] == 1
+    assert found[f'connector_paused{{source="{SOURCE}"}}'] == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/livez"),
+        ("HEAD", "/livez"),
+        ("GET", "/readyz"),
+        ("GET", "/metrics"),
+        ("POST", "/metrics"),
+        ("GET", "/"),
+        ("GET", "/webhooks/case/s3cret"),
+        ("POST", "/webhooks/case"),
+        ("POST", "/webhooks/other"),
+        ("POST", "//webhooks//case"),
+        ("GET", "/static/x"),
+        ("GET", "/livez/"),
+    ],
+)
+def test_what_is_true_of_every_answer(service: Service, method: str, path: str) -> None:
+    answer = service.request(method, path)
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert not {"Server", "Via", "Set-Cookie", "Location"} & set(answer.headers)
+    assert b"s3cret" not in answer.body
+    if answer.status >= 400 and path != "/readyz":
+        assert list(answer.json) == ["message"]
