@@ -38,10 +38,11 @@ class Act:
 
 
 def make_ref(case: Case, step: str, follows: Moment | None = None, addressee: str = "") -> str:
-    """The ref of an act: a short hash of source, ticket, step, moment of the contact it follows, addressee.
+    """The ref of an act: a short hash of ticket, step, moment of the contact it follows, addressee.
 
-    Never of the text, so that a new wording does not repeat what has been said.
+    Never of the text, so that a new wording does not repeat what has been said; nor of the source's name, which is that
+    of the mapping's file, so that a renamed file does not (docs/decisions).
     """
     moment = follows.at.astimezone(UTC).isoformat(timespec="minutes") if follows else ""
-    parts = (case.source, case.ticket_id, step, moment, addressee)
+    parts = (case.ticket_id, step, moment, addressee)
     return hashlib.sha256("\x1f".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:8]

@@ -49,6 +49,7 @@ class Claim:
     stage: str | None
     token: str
     attempts: int  # failed looks in a row, those cut short by a crash or an outlived lease among them
+    failures: int  # those of them that were the ticket's own
     config_hash: str | None
     receipt_digest: str | None
     first_look: bool  # nobody has ever settled it: what was done on it before is to be looked up on the ticket
@@ -87,7 +88,7 @@ class Attention:
     def notice_many(self, source: str, sightings: Iterable[Seen], now: datetime) -> int:
         """A poll saw these tickets. Returns how many are due because of it.
 
-        A ticket that was attended, is not stuck, and has the tracker's stamp of the last look is left as it is.
+        A ticket that has the tracker's stamp of the last look, or got stuck after its last change, is left as it is.
         `sightings` may be lazy: it is never drawn from within a transaction.
         """
         raised = 0
@@ -227,6 +228,7 @@ class Attention:
             attend_at=case((_has_news, literal(now, Moment())), else_=literal(attend_at, Moment())),
             not_before=None,
             attempts=0,
+            failures=0,
             error=error and error[:ERROR_LENGTH],
             key=func.coalesce(key, tickets.c.key),
             receipt_digest=receipt_digest,
@@ -236,12 +238,19 @@ class Attention:
         )
 
     def postpone(
-        self, claim: Claim, *, now: datetime, attend_at: datetime, error: str, not_before: datetime | None = None
+        self,
+        claim: Claim,
+        *,
+        now: datetime,
+        attend_at: datetime,
+        error: str,
+        not_before: datetime | None = None,
+        counts: bool = False,
     ) -> bool:
         """The look failed: count it and try again at `attend_at`, or now if there was news since the claim.
 
         `not_before` is a rate limit of this ticket: until then nothing makes it due, not even news. `error` is a short
-        text of our own. False if the ticket was given to another worker.
+        text of our own; `counts` if the failure was the ticket's own. False if the ticket was given to another worker.
         """
         soonest = now if not_before is None else max(now, not_before)
         return self._update(
@@ -250,6 +259,7 @@ class Attention:
             attend_at=case((_has_news, literal(soonest, Moment())), else_=literal(attend_at, Moment())),
             not_before=not_before,
             attempts=tickets.c.attempts + 1,
+            failures=tickets.c.failures + (1 if counts else 0),
             error=error[:ERROR_LENGTH],
         )
 
@@ -289,6 +299,7 @@ class Attention:
             "key": None if key is None else _identifier(key),
             "attend_at": now,
             "attempts": 0,
+            "failures": 0,
             "news": 1,
             "claimed_news": 0,
             "first_seen_at": now,
@@ -313,23 +324,30 @@ class Attention:
             return connection.execute(update(tickets).where(*_held(claim)).values(**values)).rowcount == 1
 
     def _unknown(self, source: str, batch: Sequence[Seen]) -> list[Seen]:
-        """The sightings that tell something new, the last of each ticket."""
+        """The sightings that tell something new, the last of each ticket.
+
+        Nothing new: what the last look saw; and a ticket that got stuck well after its last change.
+        """
         seen = {one.ticket_id: one for one in batch}
-        query = select(tickets.c.ticket_id, tickets.c.tracker_updated_at).where(
+        query = select(tickets.c.ticket_id, tickets.c.tracker_updated_at, tickets.c.stuck_since).where(
             tickets.c.source == source,
             tickets.c.ticket_id.in_(list(seen)),
-            ~_stuck,
-            tickets.c.attended_at.is_not(None),
-            tickets.c.tracker_updated_at.is_not(None),
+            or_(_stuck, and_(tickets.c.attended_at.is_not(None), tickets.c.tracker_updated_at.is_not(None))),
         )
         with self._database.read() as connection:
             for row in connection.execute(query):
-                if seen[row.ticket_id].updated_at == row.tracker_updated_at:
+                updated_at = seen[row.ticket_id].updated_at
+                if row.stuck_since is None:
+                    is_old = updated_at == row.tracker_updated_at
+                else:
+                    is_old = updated_at is not None and updated_at < row.stuck_since - _CLOCKS_DIFFER
+                if is_old:
                     del seen[row.ticket_id]
         # In one order, so that two nodes that poll at once cannot wait for each other's rows.
         return sorted(seen.values(), key=lambda one: one.ticket_id)
 
 
+_CLOCKS_DIFFER = timedelta(minutes=1)
 _FREE = {"lease_until": None, "lease_token": None}
 _stuck = tickets.c.stuck_since.is_not(None)
 _has_news = tickets.c.news > tickets.c.claimed_news
@@ -356,6 +374,7 @@ def _news(now: datetime) -> dict[str, Any]:
             (_leased(now), tickets.c.attend_at), (tickets.c.not_before > now, tickets.c.not_before), else_=at
         ),
         "attempts": 0,
+        "failures": 0,
         "stuck_since": None,
         "error": None,
     }
@@ -392,6 +411,7 @@ def _claimed(row: Any) -> Claim:
         token=secrets.token_hex(16),
         # A lease still noted here was outlived: that look failed, and a ticket that kills its worker must not go on.
         attempts=row.attempts + (row.lease_token is not None),
+        failures=row.failures,
         config_hash=row.config_hash,
         receipt_digest=row.receipt_digest,
         first_look=row.attended_at is None,

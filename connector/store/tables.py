@@ -63,7 +63,8 @@ tickets = Table(
     Column("stage", String(64)),  # None until it was attended for the first time
     Column("attend_at", Moment),  # when it next deserves attention; None: only when there is news
     Column("not_before", Moment),  # a rate limit of this ticket: news does not make it due earlier
-    Column("attempts", Integer, nullable=False),  # failed looks in a row
+    Column("attempts", Integer, nullable=False),  # failed looks in a row, whatever failed
+    Column("failures", Integer, nullable=False),  # those of them that were the ticket's own: it gets stuck by these
     Column("lease_until", Moment),
     Column("lease_token", String(64)),
     Column("news", BigInteger, nullable=False),  # raised by every notice

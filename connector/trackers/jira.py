@@ -10,7 +10,7 @@ Nothing is posted with a transition: Jira drops a comment without a word where t
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
@@ -23,6 +23,7 @@ from connector.trackers.jira_errors import InternalError, Rejected
 from connector.trackers.jira_fields import FieldBook, JiraField
 from connector.trackers.jira_reading import moment as read_moment
 from connector.trackers.jira_reading import read_ticket, refs_in, ticket_of
+from connector.trackers.jira_webhooks import KEY
 from connector.trackers.paging import PAGE, Page, walk
 from connector.trackers.port import (
     AccessRefused,
@@ -112,17 +113,24 @@ class JiraTracker:
         if raw is None:
             return None
         ticket = ticket_of(raw, fields, self._histories(ticket_id, raw) if with_history else ())
-        return replace(ticket, refs=self._all_refs(ticket_id)) if _lacks_comments(raw) else ticket
+        return replace(ticket, refs=refs_in(self._all_comments(ticket_id))) if _lacks_comments(raw) else ticket
 
-    def _all_refs(self, ticket_id: str) -> frozenset[str]:
-        """The refs in all comments of a ticket that came with a part of them."""
+    def find(self, key: str) -> str | None:
+        """See port."""
+        if not KEY.fullmatch(key):
+            return None
+        found = self._api.find_object(f"issue/{key}", params={"fields": "status"})
+        return str(found["id"]) if found and "id" in found else None
+
+    def _all_comments(self, ticket_id: str) -> Iterator[Json]:
+        """All comments of a ticket, page by page."""
 
         def page(start: int) -> Page:
             params: Params = {"startAt": start, "maxResults": PAGE, "orderBy": "created"}
             answer = self._api.get_object(f"issue/{ticket_id}/comment", about="ticket", params=params)
             return Page.of(answer, "comments")
 
-        return refs_in(walk(page))
+        return walk(page)
 
     def changed_since(self, moment: datetime | None) -> Iterator[Sighting]:
         """See port. In no promised order; a ticket that changes meanwhile may come twice.
@@ -226,6 +234,13 @@ class JiraTracker:
         if internal:
             self._verify_internal(ticket, comment)
 
+    def recheck(self, ticket: Ticket, refs: Collection[str]) -> None:
+        """See port. Only a service desk has comments that have to be internal."""
+        if self._internal and self._on_service_desk(ticket):
+            for comment in self._all_comments(ticket.id):
+                if refs_in([comment]) & set(refs):
+                    self._verify_internal(ticket, comment)
+
     def move(self, ticket: Ticket, status: str) -> None:
         """See port. Nothing is done if the ticket stands there already."""
         if _same(ticket.status, status):
@@ -306,15 +321,18 @@ class JiraTracker:
         """Without an agent's licence Jira makes the comment public and says nothing (facts: jira 2, "Comments").
 
         A comment that is public, or of which that cannot be told, is taken back at once: the ticket's client may see
-        it. If it can neither be looked at nor taken back, its outcome is unknown.
+        it. If it can neither be looked at nor taken back, its outcome is unknown, and it is looked at again (recheck).
         """
         try:
             internal = self._is_internal(comment)
         except (Unavailable, RateLimited, AccessRefused) as error:
             removed = self._remove(ticket, comment)
+            if removed and not isinstance(error, Unavailable):
+                raise
             done = "It was taken back." if removed else "It is looked for before the next try."
             message = f"A comment could not be shown to be internal. {done} {error.message}"
-            raise Unavailable(message, outcome_unknown=not removed) from None
+            # Unknown even if it was taken back: so the next try waits, and does not follow upon our own webhooks.
+            raise Unavailable(message, outcome_unknown=True) from None
         except TrackerError:
             internal = False
         if not internal:

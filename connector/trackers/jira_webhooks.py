@@ -20,7 +20,7 @@ _SIGNATURE = "x-hub-signature"
 _SHARED_SECRET = "x-connector-secret"  # noqa: S105  the name of a header
 
 _ID = re.compile(r"[1-9][0-9]{0,18}")
-_KEY = re.compile(r"[A-Z][A-Z0-9_]{0,254}-[0-9]{1,19}")
+KEY = re.compile(r"[A-Z][A-Z0-9_]{0,254}-[0-9]{1,19}")
 _ID_IN_LINK = re.compile(r"/issue/([1-9][0-9]{0,18})/comment/")
 
 # What metrics may be told: a closed list, as the word comes from outside.
@@ -125,7 +125,7 @@ def _id(value: object) -> str | None:
 
 
 def _key(value: object) -> str | None:
-    return value if isinstance(value, str) and _KEY.fullmatch(value) else None
+    return value if isinstance(value, str) and KEY.fullmatch(value) else None
 
 
 def _id_of_comment(comment: object) -> str | None:

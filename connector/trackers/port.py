@@ -4,7 +4,7 @@ A tracker is one file in this folder (docs in CONTRIBUTING.md). It knows URLs, f
 of the procedure. Every call is made once: whether and when to try again is decided by attention/backoff.py.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Literal, Protocol
@@ -142,6 +142,13 @@ class Tracker(Protocol):
 
     def set_due(self, ticket: Ticket, day: date) -> None:
         """Set the ticket's own due date."""
+
+    def recheck(self, ticket: Ticket, refs: Collection[str]) -> None:
+        """The comments with these refs were posted, and how that ended was not seen: hold them against what the source
+        asks. Raises CommentWentPublic."""
+
+    def find(self, key: str) -> str | None:
+        """The id of the ticket that people call `key`, in scope or not; None if there is none."""
 
     def changed_since(self, moment: datetime | None) -> Iterator[Sighting]:
         """Tickets in scope changed at or after `moment` (aware UTC); all open ones if None. Lazily, page by page."""

@@ -69,15 +69,18 @@ class TestNotice:
 
 
 class TestNoticeMany:
-    def test_raises_new_changed_stuck_and_unattended_tickets_only(self, store: Store) -> None:
+    def test_raises_new_changed_and_unattended_tickets_only(self, store: Store) -> None:
+        """A stuck ticket that nobody has touched since stays stuck, however often a poll sees it."""
         attended(store, "same", 0, tracker_updated_at=at(-1))
         attended(store, "changed", 0, tracker_updated_at=at(-1))
         attended(store, "no-stamp", 0, tracker_updated_at=None)
         attended(store, "stuck", 0, tracker_updated_at=at(-1))
-        store.attention.notice("office", "stuck", None, at(1))
-        store.attention.stick(claim_one(store, 1), now=at(1), error="refused")
+        for name in ("stuck", "mended"):
+            store.attention.notice("office", name, None, at(1))
+            store.attention.stick(claim_one(store, 1), now=at(1), error="refused")
         store.attention.notice("office", "unattended", None, at(1))
         sightings = [
+            Sighting("mended", "CASE-mended", at(2)),
             Sighting("same", "CASE-same", at(-1)),
             Sighting("changed", "CASE-changed", at(1)),
             Sighting("no-stamp", "CASE-no-stamp", None),
@@ -87,7 +90,7 @@ class TestNoticeMany:
         ]
         assert store.attention.notice_many("office", sightings, at(2)) == 5
         due = {one.ticket_id for one in claim(store, 2)}
-        assert due == {"changed", "no-stamp", "stuck", "unattended", "new"}
+        assert due == {"changed", "no-stamp", "mended", "unattended", "new"}
 
     def test_is_not_a_webhook(self, store: Store) -> None:
         store.attention.notice_many("office", [Sighting("1", "CASE-1", at(0))], at(0))

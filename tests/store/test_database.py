@@ -67,7 +67,7 @@ class TestTables:
         names = {column.name for table in metadata.tables.values() for column in table.columns}
         assert names == {
             *("source", "ticket_id", "key", "stage", "ref", "kind", "config_hash", "receipt_digest"),
-            *("attend_at", "not_before", "attempts", "lease_until", "lease_token", "news", "claimed_news"),
+            *("attend_at", "not_before", "attempts", "failures", "lease_until", "lease_token", "news", "claimed_news"),
             *("stuck_since", "error", "tracker_updated_at", "attended_at", "first_seen_at", "started_at", "done_at"),
             *(
                 "watermark",

@@ -25,6 +25,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
             "stage": "awaiting_ncsc",
             "attend_at": at(number),
             "attempts": 0,
+            "failures": 0,
             "news": 1,
             "claimed_news": 1,
             "config_hash": "c1",

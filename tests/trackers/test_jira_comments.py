@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from connector.trackers.jira import INTERNAL, JiraTracker
-from connector.trackers.port import CommentWentPublic, RateLimited, Ticket, Unavailable
+from connector.trackers.port import AccessRefused, CommentWentPublic, RateLimited, Ticket, TrackerError, Unavailable
 from tests.trackers.sites import PracticeSite
 
 Ready = tuple[PracticeSite, JiraTracker, Ticket]
@@ -79,16 +79,55 @@ def test_a_comment_that_somebody_else_has_removed_is_removed(desk: Ready) -> Non
     assert alarm.value.removed
 
 
-@pytest.mark.parametrize("fault", [{"drop": "before"}, {"status": 502}, {"status": 429}, {"status": 401}])
+@pytest.mark.parametrize("fault", [{"drop": "before"}, {"status": 502}])
 def test_a_comment_that_cannot_be_looked_at_is_taken_back(
     practice: Callable[..., PracticeSite], fault: dict[str, Any]
 ) -> None:
+    """In doubt all the same: the next try must not follow at once upon the webhooks of our own comment."""
     site, tracker, ticket = ready(practice("data-center", project_type="service_desk"))
     site.server.faults.add("GET", "/properties/", **fault)
     with pytest.raises(Unavailable, match="taken back") as failure:
         tracker.post_comment(ticket, "For the office")
-    assert not failure.value.outcome_unknown
+    assert failure.value.outcome_unknown
     assert site.bodies(ticket.id) == []
+
+
+@pytest.mark.parametrize(("status", "kind"), [(429, RateLimited), (401, AccessRefused)])
+def test_a_pause_asked_for_while_looking_at_a_comment_is_kept(
+    practice: Callable[..., PracticeSite], status: int, kind: type[TrackerError]
+) -> None:
+    site, tracker, ticket = ready(practice("data-center", project_type="service_desk"))
+    site.server.faults.add("GET", "/properties/", status=status)
+    with pytest.raises(kind):
+        tracker.post_comment(ticket, "For the office")
+    assert site.bodies(ticket.id) == []
+
+
+@pytest.mark.parametrize("deployment", ["cloud", "data-center"])
+def test_a_comment_found_after_a_doubt_is_looked_at_again(
+    practice: Callable[..., PracticeSite], deployment: str
+) -> None:
+    """Guards against a public comment that nobody was told of, because its looking-at had failed, too."""
+    site, tracker, ticket = ready(practice(deployment, project_type="service_desk"))
+    said = "For the office\n\nInquiry connector, Step 1, ref 7c3e19a2"
+    tracker.post_comment(ticket, said)
+    tracker.recheck(ticket, {"7c3e19a2"})
+    site.world.connector.denied.add("SERVICEDESK_AGENT")
+    site.server.faults.add("POST", "/comment", drop="after")
+    with pytest.raises(Unavailable):
+        tracker.post_comment(ticket, said.replace("7c3e19a2", "5d01b7f4"))
+    tracker.recheck(ticket, {"7c3e19a2"})
+    with pytest.raises(CommentWentPublic) as alarm:
+        tracker.recheck(ticket, {"5d01b7f4"})
+    assert alarm.value.removed
+    assert len(site.bodies(ticket.id)) == 1
+
+
+def test_a_ticket_is_found_by_its_key(practice: Callable[..., PracticeSite]) -> None:
+    _site, tracker, ticket = ready(practice("cloud", project_type="service_desk"))
+    assert tracker.find(ticket.key) == ticket.id
+    assert tracker.find("CASE-99") is None
+    assert tracker.find("../../myself") is None
 
 
 def test_a_comment_that_can_neither_be_looked_at_nor_taken_back_is_in_doubt(

@@ -22,6 +22,7 @@ def upgrade() -> None:
         sa.Column("attend_at", sa.BigInteger),
         sa.Column("not_before", sa.BigInteger),
         sa.Column("attempts", sa.Integer, nullable=False),
+        sa.Column("failures", sa.Integer, nullable=False),
         sa.Column("lease_until", sa.BigInteger),
         sa.Column("lease_token", sa.String(64)),
         sa.Column("news", sa.BigInteger, nullable=False),

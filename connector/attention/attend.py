@@ -1,0 +1,309 @@
+"""One ticket, the five steps: fetch the ticket, read the case, decide, act, note when to look again.
+
+    claim        the ticket is leased to this thread (store/attention.py)
+    in doubt?    an act was started and its end never noted: wait until nothing of it can be under way any more
+    fetch        outside the scope: forget it. Gone: forget it. The refs that stand in its comments come with it
+    adopt        what stands there is done, whatever this database knows; an act in doubt that does not was not done
+    read, decide pure; what is done is left out
+    act          each act is noted as started before the call and as done after it
+    settle       stage and attend_at; news that came meanwhile makes it due again
+
+Whatever fails, the ticket keeps a moment at which it is looked at again, or is stuck and says so.
+"""
+
+import random
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+
+import structlog
+
+from connector.attention.backoff import IN_DOUBT, TRIES, describe, remedy
+from connector.attention.look import Look
+from connector.attention.source import Source
+from connector.inquiry.acts import Act
+from connector.inquiry.comments import could_not_move
+from connector.inquiry.decide import decide
+from connector.inquiry.markup import render
+from connector.mapping.reading import read_case
+from connector.store import Store
+from connector.store.attention import Claim
+from connector.telemetry import Metrics
+from connector.trackers.port import (
+    AccessRefused,
+    CommentWentPublic,
+    Misconfigured,
+    NoTransition,
+    RateLimited,
+    Refused,
+    Ticket,
+    TicketGone,
+    TrackerError,
+    Unavailable,
+)
+
+log = structlog.get_logger(__name__)
+
+BRAKE_PERIOD = timedelta(hours=1)
+
+
+class LeaseLost(Exception):
+    """The lease ran out and the ticket was given to another thread: this one must not touch it any more."""
+
+
+class InDoubt(Exception):
+    """An act of this ticket may still be under way at the tracker, until `until`."""
+
+    def __init__(self, until: datetime) -> None:
+        super().__init__(until)
+        self.until = until
+
+
+class Braked(Exception):
+    """The source may post no comment now; the message says why."""
+
+
+class Attendant:
+    """Attends to claimed tickets of all sources. Thread safe: one look uses nothing of another."""
+
+    def __init__(
+        self,
+        store: Store,
+        metrics: Metrics,
+        clock: Callable[[], datetime],
+        *,
+        lease: timedelta,
+        chance: random.Random | None = None,
+        in_doubt: timedelta = IN_DOUBT,
+    ) -> None:
+        self._store, self._metrics, self._clock = store, metrics, clock
+        self._lease, self._in_doubt = lease, in_doubt
+        self._chance = chance or random.Random()  # noqa: S311  jitter, not a secret
+
+    def attend(self, source: Source, claim: Claim) -> None:
+        """Attend to one claimed ticket. What happened is noted in the store, the log and the metrics.
+
+        Raises DatabaseError if not even that could be noted: then the lease runs out and the ticket comes again.
+        """
+        with structlog.contextvars.bound_contextvars(source=source.name, ticket_id=claim.ticket_id, key=claim.key):
+            outcome = self._outcome(source, claim)
+            self._metrics.looked(source.name, outcome)
+
+    def _outcome(self, source: Source, claim: Claim) -> str:
+        try:
+            outcome = self._five_steps(source, claim)
+        except LeaseLost:
+            log.warning("lease lost", hint="another worker has the ticket")
+            return "lease_lost"
+        except TicketGone:
+            self._store.attention.forget(claim, now=self._clock())
+            log.info("ticket gone")
+            return "gone"
+        except InDoubt as doubt:
+            error = "an act may still be under way; its outcome is looked up then"
+            self._postpone(claim, doubt.until, error, not_before=doubt.until)
+            return "in_doubt"
+        except Braked as braked:
+            self._brake(source, claim, str(braked))
+            return "braked"
+        except Exception as error:  # noqa: BLE001  whatever fails, the ticket must not be lost
+            return self._failed(source, claim, error)
+        source.silence.heard()
+        return outcome
+
+    # The five steps
+
+    def _five_steps(self, source: Source, claim: Claim) -> str:
+        in_doubt = self._acts_in_doubt(claim)
+        # Without its history a ticket that was moved on by a person would be moved back by an old copy of the database.
+        with_history = bool(source.mapping.records or source.mapping.statuses)
+        ticket = source.tracker.fetch(claim.ticket_id, with_history=with_history)
+        if ticket is None:
+            self._store.attention.forget(claim, now=self._clock())
+            return "out_of_scope"
+        if found := ticket.refs & set(in_doubt):
+            source.tracker.recheck(ticket, found)
+        look = self._decide(source, claim, ticket, self._adopt(claim, ticket, in_doubt))
+        if source.mapping.dry_run:
+            log.info("dry run", stage=look.decision.stage, would=[act.kind for act in look.decision.acts])
+            error = None
+        else:
+            error = self._act(source, claim, look)
+        self._settle(source, claim, look, error)
+        return "attended"
+
+    def _acts_in_doubt(self, claim: Claim) -> Sequence[str]:
+        """The refs of acts started and never noted as done, once none of them can be under way any more."""
+        started = self._store.acts.started(claim.source, claim.ticket_id)
+        if started:
+            latest = max(started.values())
+            # One that lies further ahead was started before the clock was set back.
+            if abs(self._clock() - latest) < self._in_doubt:
+                raise InDoubt(latest + self._in_doubt)
+        return tuple(started)
+
+    def _adopt(self, claim: Claim, ticket: Ticket, in_doubt: Sequence[str]) -> frozenset[str]:
+        """The refs of all acts that are done: by this database, or found on the ticket, which is the record."""
+        done = self._store.acts.done_refs(claim.source, claim.ticket_id)
+        self._store.acts.adopt(claim.source, claim.ticket_id, ticket.refs - done, self._clock())
+        self._drop(claim, set(in_doubt) - ticket.refs)
+        return done | ticket.refs
+
+    def _decide(self, source: Source, claim: Claim, ticket: Ticket, done: frozenset[str]) -> Look:
+        case = read_case(ticket, source.mapping, told=done)
+        twins = self._store.tickets.twins(claim.source, claim.ticket_id, source.receipt_digest(case.receipt_number))
+        case = replace(case, twins=tuple(key or ticket_id for ticket_id, key in twins))
+        return Look(ticket, case, decide(case, self._clock(), source.mapping.procedure))
+
+    def _settle(self, source: Source, claim: Claim, look: Look, error: str | None) -> None:
+        now, decision = self._clock(), look.decision
+        digest = None if decision.stage == "answered" else source.receipt_digest(look.case.receipt_number)
+        has_new_digest = digest is not None and digest != claim.receipt_digest
+        if has_new_digest:
+            # Before the digest is noted, so that a kill after it leaves nobody untold.
+            self._wake_twins(claim, digest, now)
+        kept = self._store.attention.settle(
+            claim,
+            now=now,
+            stage=decision.stage,
+            attend_at=decision.attend_at,
+            key=look.ticket.key,
+            receipt_digest=digest,
+            tracker_updated_at=look.ticket.updated_at,
+            config_hash=source.config_hash(),
+            error=error,
+        )
+        if not kept:
+            raise LeaseLost
+        if has_new_digest:
+            # After it, so that two tickets looked at in the same moment, which have not seen each other, look again.
+            self._wake_twins(claim, digest, now)
+        log.info("attended", stage=decision.stage, attend_at=decision.attend_at, first_look=claim.first_look)
+
+    def _wake_twins(self, claim: Claim, digest: str | None, now: datetime) -> None:
+        others = [ticket_id for ticket_id, _ in self._store.tickets.twins(claim.source, claim.ticket_id, digest)]
+        if others:
+            self._store.attention.wake(claim.source, [*others, claim.ticket_id], now)
+
+    # Acts
+
+    def _act(self, source: Source, claim: Claim, look: Look) -> str | None:
+        """Do the acts in their order. Returns what could not be done and does not keep the others from being done."""
+        notes: list[str] = []
+        for act in look.decision.acts:
+            try:
+                self._do(source, claim, look, act, notes)
+            except Refused as refusal:
+                if act.kind == "comment":
+                    raise
+                notes.append(refusal.message)
+                log.warning("act refused", kind=act.kind, ref=act.ref, reason=refusal.message)
+                if isinstance(refusal, NoTransition) and not any(other.concludes for other in look.decision.acts):
+                    self._say_not_moved(source, claim, look, act, refusal)
+        return " · ".join(notes) or None
+
+    def _do(self, source: Source, claim: Claim, look: Look, act: Act, notes: Sequence[str] = ()) -> None:
+        """One act: noted as started, done by one call, noted as done. In doubt, it stays noted as started.
+
+        `notes` of what could not be done go into the stage's own comment, so that each is told once.
+        """
+        if act.kind == "comment":
+            self._check_brake(source)
+        refs = [ref for ref in act.refs if ref not in look.case.told]
+        self._start(claim, look.decision.stage, act, refs)
+        try:
+            perform(source, look.ticket, act, notes if act.concludes else ())
+        except TrackerError as error:
+            unknown = isinstance(error, Unavailable) and error.outcome_unknown
+            outcome = "unknown" if unknown else "refused" if isinstance(error, Refused) else "failed"
+            self._metrics.acted(source.name, act.kind, outcome)
+            if not unknown:
+                self._drop(claim, refs)
+            if isinstance(error, AccessRefused | Misconfigured) and not isinstance(error, CommentWentPublic):
+                # The account and the mapping have just served to fetch the ticket: what is refused is this one act.
+                raise Refused(error.message) from error
+            raise
+        self._store.acts.finish(claim.source, claim.ticket_id, refs, self._clock())
+        self._metrics.acted(source.name, act.kind, "done")
+        log.info("acted", kind=act.kind, ref=act.ref, stage=look.decision.stage)
+
+    def _start(self, claim: Claim, stage: str, act: Act, refs: Sequence[str]) -> None:
+        if not self._store.attention.renew(claim, self._clock(), self._lease):
+            raise LeaseLost
+        for number, ref in enumerate(refs):
+            kind = act.kind if number == 0 else "problem"  # the brake counts each comment once
+            if not self._store.acts.start(claim, ref, kind, stage, self._clock()):
+                raise LeaseLost
+
+    def _drop(self, claim: Claim, refs: Collection[str]) -> None:
+        """These had no effect. A late worker must not drop them: the one that has the ticket now may be at them."""
+        if refs and self._store.attention.renew(claim, self._clock(), self._lease):
+            for ref in refs:
+                self._store.acts.drop_started(claim.source, claim.ticket_id, ref)
+
+    def _say_not_moved(self, source: Source, claim: Claim, look: Look, act: Act, refusal: NoTransition) -> None:
+        """In a stage without a comment of its own, staff must hear by one that the ticket could not be moved."""
+        comment = could_not_move(look.case, act, refusal.message)
+        if comment.ref not in look.case.told:
+            self._do(source, claim, look, comment)
+
+    def _check_brake(self, source: Source) -> None:
+        """Raises Braked. A brake that another thread has put on meanwhile holds this one, too."""
+        if self._store.sources.get(source.name).braked_at:
+            raise Braked("the source was stopped")
+        most = source.mapping.max_comments_per_hour
+        if self._store.acts.comments_since(source.name, self._clock() - BRAKE_PERIOD) >= most:
+            raise Braked(f"more than {most} comments in an hour")
+
+    # Failures
+
+    def _failed(self, source: Source, claim: Claim, error: Exception) -> str:
+        now = self._clock()
+        silent = source.silence.unheard() if isinstance(error, Unavailable) else 0
+        cure = remedy(error, claim.attempts, silent, self._chance)
+        text = describe(error)
+        known = isinstance(error, TrackerError)
+        log.warning("look failed", kind=type(error).__name__, reason=text, attempts=claim.attempts, exc_info=not known)
+        if cure.brake:
+            self._brake(source, claim, text)
+            return "braked"
+        if cure.pause:
+            self._store.sources.pause(source.name, now + cure.pause, text)
+        if cure.counts and claim.failures + 1 >= TRIES:
+            self._store.attention.stick(claim, now=now, error=text, config_hash=source.config_hash())
+            log.error("ticket stuck", reason=text, hint="mend the cause, then: connector retry")
+            return "stuck"
+        not_before = self._not_before(error, now, cure.delay)
+        self._postpone(claim, now + cure.delay, text, not_before=not_before, counts=cure.counts)
+        return "postponed"
+
+    def _not_before(self, error: Exception, now: datetime, delay: timedelta) -> datetime | None:
+        """News does not shorten a rate limit, nor the time that an act is in doubt; it does shorten a backoff."""
+        if isinstance(error, Unavailable) and error.outcome_unknown:
+            return now + self._in_doubt
+        return now + delay if isinstance(error, RateLimited) else None
+
+    def _postpone(
+        self, claim: Claim, at: datetime, error: str, *, not_before: datetime | None, counts: bool = False
+    ) -> None:
+        at, now = max(at, not_before) if not_before else at, self._clock()
+        self._store.attention.postpone(claim, now=now, attend_at=at, error=error, not_before=not_before, counts=counts)
+
+    def _brake(self, source: Source, claim: Claim, reason: str) -> None:
+        now = self._clock()
+        self._store.sources.brake(source.name, now, reason)
+        self._postpone(claim, now, reason, not_before=None)
+        log.error("source stopped", reason=reason, hint=f"look into it, then: connector release {source.name}")
+
+
+def perform(source: Source, ticket: Ticket, act: Act, notes: Sequence[str] = ()) -> None:
+    """The one call to the tracker that an act is."""
+    tracker, to = source.tracker, act.to or ""
+    if act.kind == "comment":
+        tracker.post_comment(ticket, render(act.signed(notes), tracker.markup))
+    elif act.kind == "transition":
+        tracker.move(ticket, to)
+    elif act.kind == "due_date":
+        tracker.set_due(ticket, date.fromisoformat(to))
+    else:
+        tracker.set_moment(ticket, source.mapping.fields[to].field, datetime.fromisoformat(act.body or ""))

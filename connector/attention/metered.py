@@ -1,0 +1,83 @@
+"""A tracker whose calls are counted and timed."""
+
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from datetime import date, datetime
+
+from connector.telemetry import Metrics
+from connector.trackers.port import (
+    AccessRefused,
+    Markup,
+    Misconfigured,
+    RateLimited,
+    Refused,
+    Sighting,
+    Ticket,
+    TicketGone,
+    Tracker,
+    Unavailable,
+)
+
+_OUTCOMES: tuple[tuple[type[Exception], str], ...] = (
+    (Unavailable, "unavailable"),
+    (RateLimited, "rate_limited"),
+    (AccessRefused, "access_refused"),
+    (Misconfigured, "misconfigured"),
+    (TicketGone, "gone"),
+    (Refused, "refused"),
+)
+
+
+class Metered:
+    """Tracker (see port) that passes every call on, and tells the metrics how it ended and how long it took."""
+
+    def __init__(self, tracker: Tracker, metrics: Metrics, source: str) -> None:
+        self._tracker, self._metrics, self._source = tracker, metrics, source
+        self.markup: Markup = tracker.markup
+
+    def fetch(self, ticket_id: str, *, with_history: bool) -> Ticket | None:
+        with self._timed():
+            return self._tracker.fetch(ticket_id, with_history=with_history)
+
+    def post_comment(self, ticket: Ticket, body: str) -> None:
+        with self._timed():
+            self._tracker.post_comment(ticket, body)
+
+    def move(self, ticket: Ticket, status: str) -> None:
+        with self._timed():
+            self._tracker.move(ticket, status)
+
+    def set_moment(self, ticket: Ticket, field: str, moment: datetime) -> None:
+        with self._timed():
+            self._tracker.set_moment(ticket, field, moment)
+
+    def set_due(self, ticket: Ticket, day: date) -> None:
+        with self._timed():
+            self._tracker.set_due(ticket, day)
+
+    def recheck(self, ticket: Ticket, refs: Collection[str]) -> None:
+        with self._timed():
+            self._tracker.recheck(ticket, refs)
+
+    def find(self, key: str) -> str | None:
+        with self._timed():
+            return self._tracker.find(key)
+
+    def changed_since(self, moment: datetime | None) -> Iterator[Sighting]:
+        with self._timed():
+            yield from self._tracker.changed_since(moment)
+
+    def close(self) -> None:
+        self._tracker.close()
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        began, outcome = time.monotonic(), "ok"
+        try:
+            yield
+        except Exception as error:
+            outcome = next((name for kind, name in _OUTCOMES if isinstance(error, kind)), "failed")
+            raise
+        finally:
+            self._metrics.called(self._source, outcome, time.monotonic() - began)
