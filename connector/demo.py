@@ -14,6 +14,7 @@ from importlib import resources
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from zoneinfo import ZoneInfo
 
 from connector.application import Service
 from connector.inquiry.wording import day_text
@@ -25,6 +26,7 @@ from connector.settings import Settings
 from connector.web.server import ListenError
 
 SOURCE = "cases"
+OFFICE = ZoneInfo("America/New_York")
 POLL_SECONDS = 15
 
 
@@ -43,6 +45,8 @@ class Demo:
             stack.enter_context(_no_word_of_lost_leases())
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="connector-demo-")))
             clock = PracticeClock()
+            # In the middle of the office's morning, so that a day later the office's hour has passed, whenever it is.
+            clock.set(clock.now().astimezone(OFFICE).replace(hour=10, minute=30))
             self.tracker = stack.enter_context(PracticeServer(sample_world(clock), port=self._port))
             secret = secrets.token_urlsafe(24)
             self.service = Service(_settings(folder, self.tracker.url, secret), clock.now)
