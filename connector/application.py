@@ -140,8 +140,8 @@ class Service:
         from connector.attention.attend import Attendant  # noqa: PLC0415  as said
         from connector.attention.clock import LEASE, Metronome  # noqa: PLC0415  as said
         from connector.attention.metered import Metered  # noqa: PLC0415  as said
+        from connector.metrics import Metrics  # noqa: PLC0415  as said
         from connector.store import Store, open_database  # noqa: PLC0415  as said
-        from connector.telemetry import Metrics  # noqa: PLC0415  as said
         from connector.web.app import create_app  # noqa: PLC0415  as said
         from connector.web.health import Limits, read_health, read_snapshots  # noqa: PLC0415  as said
         from connector.web.server import WebServer  # noqa: PLC0415  as said

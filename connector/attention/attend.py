@@ -26,9 +26,9 @@ from connector.inquiry.comments import could_not_move
 from connector.inquiry.decide import decide
 from connector.inquiry.markup import render
 from connector.mapping.reading import read_case
+from connector.metrics import Metrics
 from connector.store import Store
 from connector.store.attention import Claim
-from connector.telemetry import Metrics
 from connector.trackers.port import (
     AccessRefused,
     CommentWentPublic,
@@ -189,18 +189,20 @@ class Attendant:
 
     def _act(self, source: Source, claim: Claim, look: Look) -> str | None:
         """Do the acts in their order. Returns what could not be done and does not keep the others from being done."""
-        notes: list[str] = []
+        notes: list[str] = []  # for the ticket, where the tracker's own words may stand
+        errors: list[str] = []  # for the store
         for act in look.decision.acts:
             try:
                 self._do(source, claim, look, act, notes)
             except Refused as refusal:
                 if act.kind == "comment":
                     raise
-                notes.append(refusal.message)
+                notes.append(refusal.for_staff)
+                errors.append(refusal.message)
                 log.warning("act refused", kind=act.kind, ref=act.ref, reason=refusal.message)
                 if isinstance(refusal, NoTransition) and not any(other.concludes for other in look.decision.acts):
                     self._say_not_moved(source, claim, look, act, refusal)
-        return " · ".join(notes) or None
+        return " · ".join(errors) or None
 
     def _do(self, source: Source, claim: Claim, look: Look, act: Act, notes: Sequence[str] = ()) -> None:
         """One act: noted as started, done by one call, noted as done. In doubt, it stays noted as started.

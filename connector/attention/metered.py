@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
 
-from connector.telemetry import Metrics
+from connector.metrics import Metrics
 from connector.trackers.port import (
     AccessRefused,
     Markup,

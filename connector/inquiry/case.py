@@ -115,6 +115,7 @@ class Case:
     kept: frozenset[str] = frozenset(FACTS)  # the facts that this office's tickets have fields for
     told: frozenset[str] = frozenset()  # refs of acts known to be done
     entered: tuple[tuple[str, datetime], ...] = ()  # statuses the ticket was moved into, with the moment, if known
+    due_before: frozenset[date] = frozenset()  # days that were the due date at some time, if known
     twins: tuple[str, ...] = ()  # keys of other open tickets with the same receipt number
 
     def label(self, fact: str) -> str:

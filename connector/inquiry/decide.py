@@ -102,7 +102,8 @@ def _due_date(standing: Standing) -> Iterator[Act]:
     """While a wait runs, the ticket is due on the day of the next act.
 
     A day set before is set again only over another day of ours (promised days came and went): a date that a person
-    put there instead stays, and no rule of the tracker can draw the connector into a quarrel over it.
+    put there instead stays, and no rule of the tracker can draw the connector into a quarrel over it. With an empty
+    database the ticket's history tells that the day was set before.
     """
     case, passes = standing.case, standing.passes
     if not standing.stage.startswith("awaiting_") or not passes:
@@ -113,7 +114,8 @@ def _due_date(standing: Standing) -> Iterator[Act]:
 
     day = passes.astimezone(standing.procedure.office.time_zone).date()
     is_ours = case.due_on is not None and ref_of(case.due_on) in case.told
-    if day != case.due_on and (is_ours or ref_of(day) not in case.told):
+    was_set = ref_of(day) in case.told or day in case.due_before
+    if day != case.due_on and (is_ours or not was_set):
         yield Act(kind="due_date", ref=ref_of(day), to=day.isoformat())
 
 

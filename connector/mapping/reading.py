@@ -95,6 +95,7 @@ def read_case(
         kept=frozenset(mapping.fields),
         told=told | ticket.refs,
         entered=tuple((change.to, change.at) for change in ticket.history if change.field == "status"),
+        due_before=frozenset(date.fromisoformat(each.to) for each in ticket.history if each.field == "due" and each.to),
         twins=tuple(twins),
     )
 

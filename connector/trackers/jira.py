@@ -112,6 +112,7 @@ class JiraTracker:
                 fields, raw = renewed, self._issue(ticket_id, renewed, with_history)
         if raw is None:
             return None
+        _check_it_is_the_ticket(raw, ticket_id)
         ticket = ticket_of(raw, fields, self._histories(ticket_id, raw) if with_history else ())
         return replace(ticket, refs=refs_in(self._all_comments(ticket_id))) if _lacks_comments(raw) else ticket
 
@@ -406,6 +407,13 @@ def _check_id(ticket_id: str) -> None:
 def _lacks_one(raw: Json, fields: Mapping[str, JiraField]) -> bool:
     values = raw.get("fields")
     return isinstance(values, dict) and any(field.id not in values for field in fields.values())
+
+
+def _check_it_is_the_ticket(raw: Json, ticket_id: str) -> None:
+    """A gateway may answer 200 with JSON of its own: taken for a ticket, it would be one whose fields are all empty."""
+    values = raw.get("fields")
+    if str(raw.get("id")) != ticket_id or not isinstance(values, dict) or not isinstance(values.get("status"), dict):
+        raise Unavailable("Jira's answer is not the ticket that was asked for.")
 
 
 def _lacks_comments(raw: Json) -> bool:

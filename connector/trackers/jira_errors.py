@@ -3,6 +3,7 @@
 Jira's own words are kept as far as they help: masked, as they may quote what a ticket holds.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -38,8 +39,23 @@ NO_API = "There is no Jira REST API at this address. Check tracker.url, its cont
 PER_ISSUE = "jira-per-issue-on-write"  # the one RateLimit-Reason that concerns a single ticket (facts: jira 2)
 
 
+# What Jira says of itself, in the words of its own source. Any other text may be a validator's that an office wrote,
+# and may name people: it is told on the ticket alone.
+_OF_ITSELF = (
+    re.compile(r"Field (?:'(.+)'|“…”) cannot be set\. It is not on the appropriate screen, or unknown\."),
+    re.compile(r"(.+) is required\.?"),
+    re.compile(r"Issue does not exist or you do not have permission to see it\."),
+    re.compile(r"You do not have (?:the )?permission to [a-z ]{1,60}\.?"),
+    re.compile(r"The entered text is too long\.(?: It exceeds the allowed limit of [\d,.]+ characters\.)?"),
+    re.compile(r"Operation value must be an? [a-z ]{1,40}\.?"),
+)
+
+
 class Rejected(Refused):
-    """Jira refused what was sent. `messages` and `errors` (by field id) are its own words, masked."""
+    """Jira refused what was sent. `messages` and `errors` (by field id) are its own words, masked.
+
+    The message names the fields and says what Jira says of itself; the rest of its words are for staff.
+    """
 
     def __init__(
         self,
@@ -48,14 +64,29 @@ class Rejected(Refused):
         errors: Mapping[str, str],
         what: str = "the call",
         label: Callable[[str], str] = str,
+        keep: Callable[[str], bool] = lambda _: False,
     ) -> None:
-        self.status, self.messages, self.errors = status, messages, dict(errors)
-        reasons = [*messages, *(f"{label(name)}: {text}" for name, text in errors.items())]
-        super().__init__(f"Jira refused {what}: {' · '.join(reasons) or f'status {status}, without a reason'}")
+        self.status, self.messages, self.errors, self._keep = status, messages, dict(errors), keep
+        whole = [*messages, *(f"{label(name)}: {text}" for name, text in errors.items())]
+        shown = [text for text in messages if self._is_of_itself(text)]
+        for name, text in errors.items():
+            shown.append(f"{label(name)}: {text}" if self._is_of_itself(text, name, label(name)) else label(name))
+        bare = f"status {status}"
+        if status == 413:
+            shown.append("the ticket has as many comments as Jira allows (its comment limit), or this one is too large")
+        unsaid = "; its reason is left out, as it may name people" if whole else ", without a reason"
+        reasons = " · ".join(shown) or bare + unsaid
+        super().__init__(
+            f"Jira refused {what}: {reasons}", for_staff=f"Jira refused {what}: {' · '.join(whole) or bare}"
+        )
 
     def told(self, what: str, label: Callable[[str], str] = str) -> "Rejected":
         """The same, as the refusal of `what`, with fields called by their labels."""
-        return Rejected(self.status, self.messages, self.errors, what, label)
+        return Rejected(self.status, self.messages, self.errors, what, label, self._keep)
+
+    def _is_of_itself(self, text: str, *names: str) -> bool:
+        found = next((match for known in _OF_ITSELF if (match := known.fullmatch(text))), None)
+        return found is not None and all(name is None or name in names or self._keep(name) for name in found.groups())
 
 
 class InternalError(Unavailable):
@@ -131,12 +162,13 @@ def _refused(answer: Answer, call: Call) -> TrackerError:
         return TicketGone("Jira has no such ticket, or this account may not see it.") if gone else Misconfigured(NO_API)
     if answer.status == 403 and not body:
         return AccessRefused(IN_FRONT)
-    rejected = Rejected(answer.status, _messages(body, call), _field_errors(body, call))
+    rejected = Rejected(answer.status, _messages(body, call), _field_errors(body, call), keep=call.keep)
     if call.about == "ticket":
         return rejected
     if answer.status == 403:
-        return AccessRefused(rejected.told("the connector's account").message)
-    return Misconfigured(rejected.told("a question about the source").message)
+        return AccessRefused(rejected.told("the connector's account").for_staff)
+    # A search or the list of fields: what Jira says of these is about the mapping, not about a ticket.
+    return Misconfigured(rejected.told("a question about the source").for_staff)
 
 
 def _error_body(answer: Answer) -> Mapping[str, object]:

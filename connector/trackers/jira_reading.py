@@ -114,17 +114,25 @@ def _changes(entry: Mapping[str, Any], fields: Mapping[str, JiraField]) -> Itera
     for item in _objects(entry.get("items")):
         to = str(item.get("toString") or "")  # the key is called so; it is no function of JavaScript
         yield from (Change(name, to, at) for name in _changed(item, fields))
+        if _is_system_field(item, "duedate"):
+            day = _day(str(item.get("to") or to)[:10])
+            yield Change("due", day.isoformat() if day else "", at)
 
 
 def _changed(item: Mapping[str, Any], fields: Mapping[str, JiraField]) -> Iterator[str]:
     """What the item is about: "status", or the mapped fields. Only Cloud gives `fieldId`; elsewhere the name counts."""
-    field_id, name = item.get("fieldId"), str(item.get("field") or "")
-    is_custom = item.get("fieldtype") == "custom"
-    if field_id == "status" or (field_id is None and name == "status" and not is_custom):
+    if _is_system_field(item, "status"):
         yield "status"
+    field_id, name = item.get("fieldId"), str(item.get("field") or "")
     for mapped, field in fields.items():
         if field_id == field.id or (field_id is None and name.casefold() in {field.id, field.name.casefold()}):
             yield mapped
+
+
+def _is_system_field(item: Mapping[str, Any], name: str) -> bool:
+    if item.get("fieldId") is not None:
+        return bool(item["fieldId"] == name)
+    return item.get("field") == name and item.get("fieldtype") != "custom"
 
 
 def _named_in(raw: Mapping[str, Any], wanted: Sequence[str]) -> dict[str, JiraField]:

@@ -17,9 +17,9 @@ PlainValue = str | int | float | bool | None | list[str]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One entry of a ticket's history: a field (or "status") that became `to` ("" when it was emptied)."""
+    """One entry of a ticket's history: a field that became `to` ("" when it was emptied)."""
 
-    field: str  # "status", or the field as the mapping names it
+    field: str  # "status", "due" (its `to` is an ISO day), or the field as the mapping names it
     to: str
     at: datetime  # aware UTC
 
@@ -109,7 +109,15 @@ class TicketGone(TrackerError):
 
 
 class Refused(TrackerError):
-    """The tracker understood the call and refused it for this ticket (not on the screen, no permission, bad value)."""
+    """The tracker understood the call and refused it for this ticket (not on the screen, no permission, bad value).
+
+    `for_staff` may hold more than `message`: the tracker's own words, which may name people. It goes into the
+    ticket and nowhere else.
+    """
+
+    def __init__(self, message: str, *, for_staff: str | None = None) -> None:
+        super().__init__(message)
+        self.for_staff = for_staff or message
 
 
 class NoTransition(Refused):

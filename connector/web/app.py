@@ -10,8 +10,8 @@ import structlog
 from flask import Flask, Response, jsonify
 from werkzeug.exceptions import HTTPException
 
+from connector.metrics import Metrics
 from connector.store import Store
-from connector.telemetry import Metrics
 from connector.web import health as health_routes
 from connector.web.health import Health
 from connector.web.webhooks import MAX_BODY_BYTES, RETRY_AFTER_SECONDS, Webhooks, WebSource

@@ -11,8 +11,9 @@ from datetime import datetime, timedelta
 import structlog
 from flask import Flask, Response, jsonify
 
+from connector.metrics import Metrics, SourceSnapshot
 from connector.store import DatabaseError, SourceState, Store
-from connector.telemetry import Metrics, SourceSnapshot, mask
+from connector.telemetry import mask
 
 log = structlog.get_logger(__name__)
 

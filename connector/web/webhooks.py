@@ -21,8 +21,9 @@ import structlog
 from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from connector.metrics import UNKNOWN_SOURCE, Metrics
 from connector.store import DatabaseError, Store
-from connector.telemetry import UNKNOWN_SOURCE, Metrics, bind, new_correlation_id
+from connector.telemetry import bind, new_correlation_id
 from connector.trackers.port import News
 
 log = structlog.get_logger(__name__)

@@ -25,12 +25,12 @@ from connector.attention.source import Source
 from connector.inquiry.markup import find_refs
 from connector.mapping.loading import load_mapping
 from connector.mapping.reading import wanted_fields
+from connector.metrics import Metrics
 from connector.practice.clock import PracticeClock
 from connector.practice.sample import CONNECTOR_TOKEN, blank_world
 from connector.practice.server import PracticeServer
 from connector.practice.world import Deployment, Issue
 from connector.store import Claim, Store, TicketState, open_database
-from connector.telemetry import Metrics
 from connector.trackers.jira import JiraTracker
 from tests.contract_check import ContractCheck
 

@@ -12,12 +12,12 @@ from connector.attention.attend import Attendant
 from connector.attention.clock import LEASE, Metronome
 from connector.attention.source import Source
 from connector.mapping.loading import load_mapping
+from connector.metrics import Metrics
 from connector.practice.sample import blank_world
 from connector.practice.server import PracticeServer
 from connector.practice.world import Issue
 from connector.store import DatabaseError, SourceState
 from connector.store.attention import Claim
-from connector.telemetry import Metrics
 from tests.attention.conftest import NAME, Desk, mapping_text
 
 LETTER = "E-mail the California Service Center now: csc-ncsc-followup@dhs.gov"

@@ -282,10 +282,22 @@ def test_refusals_do_not_repeat_what_a_ticket_holds(ready: Any) -> None:
     site.server.faults.add("PUT", status=400, body=body)
     with pytest.raises(Refused) as refusal:
         tracker.set_due(ticket, date(2026, 5, 1))
-    message = refusal.value.message
+    message = refusal.value.for_staff
     assert 'Receipt Number: The "Receipt Number" WAC…' in message
+    assert refusal.value.message == "Jira refused the due date: Receipt Number"
     for personal in ("Okafor", "345", "ngozi", "2590123456", "\n"):
         assert personal not in message
+
+
+def test_words_that_an_office_wrote_are_for_the_ticket_alone(ready: Any) -> None:
+    """Guards against a name in a validator's message that reaches the log or the database."""
+    site, tracker, ticket = ready
+    body = {"errorMessages": ["Quillfeather must have a G-28"], "errors": {"customfield_10051": "Okafor is required."}}
+    site.server.faults.add("PUT", status=400, body=body)
+    with pytest.raises(Refused) as refusal:
+        tracker.set_due(ticket, date(2026, 5, 1))
+    assert "Quillfeather must have a G-28" in refusal.value.for_staff
+    assert refusal.value.message == "Jira refused the due date: A-Number"
 
 
 def test_a_comment_that_is_too_long_or_one_too_many_is_refused(ready: Any) -> None:

@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 import structlog
 
+from connector.metrics import Metrics
 from connector.store import Store, open_database
-from connector.telemetry import Metrics, configure
+from connector.telemetry import configure
 from connector.trackers.jira_webhooks import read_news, verify
 from connector.web.app import create_app
 from connector.web.health import Limits, read_health, read_snapshots

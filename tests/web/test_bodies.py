@@ -29,8 +29,6 @@ STRANGE = {
     "NUL": b"\0" * 1000,
     "NUL behind": EVENT + b"\0",
     "UTF-16 cut": EVENT.decode().encode("utf-16")[:-1],
-    "latin-1": '{"webhookEvent": "ü"}'.encode("latin-1"),
-    "NaN": b'{"issue": {"id": NaN}}',
     "huge number": b'{"issue": {"id": ' + b"9" * 100_000 + b"}}",
     "gzip": gzip.compress(EVENT),
     "form": b"payload=%7B%7D&token=s3cret",

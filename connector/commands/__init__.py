@@ -1,0 +1,1 @@
+"""The commands. What they need is loaded when they run, so that `check` and `simulate` start at once."""

@@ -1,0 +1,136 @@
+"""`connector check` and `connector simulate`: trying a mapping, without a tracker or a database."""
+
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from connector.commands.common import AS_JSON, HOW_TO_BEGIN, counted, failures_told, read_settings
+from connector.mapping.loading import MappingError, Mistake, load_mapping, load_mappings
+from connector.mapping.schema import Mapping, SecretError
+
+
+@click.command(short_help="Find the mistakes in field mappings.")
+@click.argument("path", required=False, type=click.Path(path_type=Path))
+@AS_JSON
+@failures_told
+def check(path: Path | None, as_json: bool) -> None:
+    """Check field mappings: every mistake at once, as file:line: path: message.
+
+    PATH is a mapping file or a folder of them; without it, CONNECTOR_MAPPINGS is checked. This is the loader that
+    `connector run` uses: what passes here starts there. No tracker is asked. Ends with status 1 if there are mistakes.
+    With --json, prints a list of {file, line, path, message}.
+
+    \b
+    Examples:
+      connector check
+      connector check field_mappings/cases.yaml
+    """
+    mappings, mistakes = _checked(path or read_settings().mappings)
+    if as_json:
+        from connector.commands.showing import print_json  # noqa: PLC0415  on demand
+
+        print_json(
+            [
+                {"file": mistake.file, "line": mistake.line, "path": mistake.path, "message": mistake.message}
+                for mistake in mistakes
+            ]
+        )
+    else:
+        _tell_checked(mappings, mistakes)
+    if mistakes:
+        sys.exit(1)
+
+
+def _checked(path: Path) -> tuple[list[Mapping], list[Mistake]]:
+    """A folder is read as `connector run` reads it; a file that is named is checked even if it is an example."""
+    if path.is_dir():
+        return load_mappings(path)
+    if not path.exists():
+        return [], [Mistake(str(path), 1, "(file)", f"is not there; {HOW_TO_BEGIN}")]
+    try:
+        return [load_mapping(path)], []
+    except MappingError as error:
+        return [], error.mistakes
+
+
+def _tell_checked(mappings: Sequence[Mapping], mistakes: Sequence[Mistake]) -> None:
+    for mistake in mistakes:
+        click.echo(str(mistake))
+    for mapping in mappings:
+        parts = [f"{len(mapping.fields)} facts", f"{len(mapping.statuses)} statuses"]
+        parts += ["dry run: nothing is written to tickets"] if mapping.dry_run else []
+        click.echo(f"{mapping.path}: ok, source {mapping.source} ({', '.join(parts)})")
+        for secret in (mapping.tracker.token, *mapping.tracker.webhook_secrets):
+            try:
+                secret.read()
+            except SecretError as error:
+                click.echo(f"{mapping.path}: note: {error}; `connector run` will need it", err=True)
+    if mistakes:
+        click.echo(f"{counted(len(mistakes), 'mistake')}", err=True)
+
+
+def _moment(_context: click.Context, _option: click.Parameter, value: str | None) -> datetime | None:
+    if value is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not a moment; write it as 2026-04-01T09:00:00-04:00") from None
+    if moment.tzinfo is None:
+        raise click.BadParameter(
+            f"{value!r} has no time zone; write the hour and end with Z or an offset: 2026-04-01T09:00:00-04:00"
+        )
+    if not 1900 <= moment.year < 3000:
+        raise click.BadParameter(f"{value!r} is not a moment of our times")
+    return moment.astimezone(UTC)
+
+
+@click.command(short_help="What would happen on one ticket, offline.")
+@click.option(
+    "--mapping",
+    "mapping_path",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="The mapping file; an example will do.",
+)
+@click.option(
+    "--ticket", "ticket_path", required=True, type=click.Path(path_type=Path), help="The ticket, as the tracker's JSON."
+)
+@click.option(
+    "--at",
+    callback=_moment,
+    metavar="ISO-8601",
+    help="The moment to decide at, with its time zone: 2026-04-01T09:00:00-04:00. Default: now.",
+)
+@AS_JSON
+@failures_told
+def simulate(mapping_path: Path, ticket_path: Path, at: datetime | None, as_json: bool) -> None:
+    """Show what the connector would do with one ticket at one moment. Offline: no tracker, no database.
+
+    Use it to try a mapping, or to see what the next weeks bring: the same ticket, a later --at.
+
+    The ticket file is the tracker's own JSON. For Jira: GET /rest/api/2/issue/KEY, with ?expand=changelog where the
+    mapping has `records`. Fields are found by the ids that the mapping names; by their names too if the file was
+    fetched with ?expand=names. What the connector's own comments on the ticket have said already is left out.
+
+    \b
+    Example:
+      curl -u "$JIRA_USER:$JIRA_TOKEN" -o CASE-1.json \\
+        "https://example.atlassian.net/rest/api/2/issue/CASE-1?expand=names,changelog"
+      connector simulate --mapping field_mappings/cases.yaml --ticket CASE-1.json \\
+        --at 2026-04-01T09:00:00-04:00
+    """
+    mapping = load_mapping(mapping_path)
+
+    from connector.application import markup_of, read_ticket_file, utc_now  # noqa: PLC0415  on demand
+    from connector.attention.preview import preview_ticket  # noqa: PLC0415  on demand
+    from connector.commands.showing import decision_json, decision_text, echo, print_json  # noqa: PLC0415  on demand
+
+    look = preview_ticket(read_ticket_file(ticket_path, mapping), mapping, at or utc_now())
+    if as_json:
+        print_json(decision_json(look, markup_of(mapping)))
+    else:
+        echo(decision_text(look, mapping.procedure.office.time_zone))
