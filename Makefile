@@ -9,12 +9,13 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 # Two installations at once in one .venv would spoil it.
 .NOTPARALLEL:
-.PHONY: help install demo test test-slow lint types check ci clean venv runtime test-tools lint-tools
+.PHONY: help install demo test test-slow test-live lint types check ci clean venv runtime test-tools lint-tools
 
 help:
 	@echo 'make demo       the connector beside a practice tracker, on this machine only (ARGS="--help" tells more)'
 	@echo 'make test       all tests but the slow suites, in under three minutes (ARGS="-k waits" chooses some)'
 	@echo 'make test-slow  the slow suites: real processes killed and restarted, many tickets'
+	@echo 'make test-live  against a real Request Tracker, started on this machine (Debian; root installs it once)'
 	@echo 'make lint       style, formatting and import rules'
 	@echo 'make types      mypy, strict'
 	@echo 'make check      lint, types and test: before every commit'
@@ -28,10 +29,13 @@ demo: runtime
 	@$(VENV)/bin/connector demo $(ARGS)
 
 test: test-tools
-	@$(VENV)/bin/pytest -n 2 -m "not slow" $(ARGS)
+	@$(VENV)/bin/pytest -n 2 -m "not slow and not live" $(ARGS)
 
 test-slow: test-tools
 	@$(VENV)/bin/pytest -m slow $(ARGS)
+
+test-live: test-tools
+	@$(VENV)/bin/pytest -m live $(ARGS)
 
 lint: lint-tools
 	$(VENV)/bin/ruff check .

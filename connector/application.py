@@ -2,27 +2,26 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import structlog
 
-from connector import __version__
+from connector import __version__, kinds
 from connector.attention.source import Source
 from connector.mapping.loading import Mistake, load_mappings
 from connector.mapping.reading import wanted_fields
 from connector.mapping.schema import Mapping, Secret, SecretError
 from connector.settings import Settings
-from connector.trackers import jira, jira_webhooks
-from connector.trackers.jira import JiraTracker
-from connector.trackers.port import AccessRefused, Markup, Misconfigured, News, Ticket, Tracker
+from connector.trackers.port import AccessRefused, Connection, Kind, Markup, Misconfigured, Ticket, Tracker
 
 if TYPE_CHECKING:
     from connector.web.health import Health
-    from connector.web.webhooks import Verify, WebSource
+    from connector.web.webhooks import WebSource
 
 log = structlog.get_logger(__name__)
 
@@ -57,12 +56,8 @@ def make_source(mapping: Mapping, clock: Clock = utc_now) -> Source:
 
 def make_tracker(mapping: Mapping, clock: Clock = utc_now) -> Tracker:
     """The adapter for the mapping's kind of tracker."""
-    return _KINDS[mapping.tracker.kind].make(mapping, clock)
-
-
-def _make_jira(mapping: Mapping, clock: Clock) -> Tracker:
     settings = mapping.tracker
-    return JiraTracker(
+    connection = Connection(
         url=settings.url,
         user=settings.user,
         token=lambda: _read(settings.token),
@@ -72,27 +67,20 @@ def _make_jira(mapping: Mapping, clock: Clock) -> Tracker:
         internal_comments=mapping.comments == "internal",
         clock=clock,
     )
+    return kind_of(mapping).make(connection)
 
 
-@dataclass(frozen=True, slots=True)
-class _Kind:
-    """What a kind of tracker brings: its adapter, its markup, and how its JSON and its webhooks are read."""
-
-    make: Callable[[Mapping, Clock], Tracker]
-    markup: Markup
-    read_ticket: Callable[[Any, Sequence[str]], Ticket]
-    verify: "Verify"
-    read_news: Callable[[bytes], News]
-
-
-_KINDS = {
-    "jira": _Kind(_make_jira, JiraTracker.markup, jira.read_ticket, jira_webhooks.verify, jira_webhooks.read_news)
-}
+def kind_of(mapping: Mapping) -> Kind:
+    """The kind of tracker that the mapping names, by its entry point. Loaded when it is wanted."""
+    kind = kinds.load(mapping.tracker.kind)
+    if not isinstance(kind, Kind):
+        raise TypeError(f"the entry point of {mapping.tracker.kind} must stand for a connector.trackers.port.Kind")
+    return kind
 
 
 def markup_of(mapping: Mapping) -> Markup:
     """The markup of the mapping's kind of tracker."""
-    return _KINDS[mapping.tracker.kind].markup
+    return kind_of(mapping).markup
 
 
 def read_ticket_file(path: Path, mapping: Mapping) -> Ticket:
@@ -106,7 +94,7 @@ def read_ticket_file(path: Path, mapping: Mapping) -> Ticket:
     if not isinstance(raw, dict) or not raw.get("id"):  # an error's answer, a list of tickets, a webhook's payload
         raise Misconfigured(f"{path}: is not a ticket: save what the tracker's API answers for one ticket, unchanged")
     try:
-        return _KINDS[mapping.tracker.kind].read_ticket(raw, wanted_fields(mapping))
+        return kind_of(mapping).read_ticket(raw, wanted_fields(mapping), mapping.procedure.office.time_zone)
     except Misconfigured as error:
         raise Misconfigured(f"{path}: {error.message}") from error
 
@@ -135,12 +123,16 @@ def _digest_key(mapping: Mapping) -> bytes:
 class Service:
     """`connector run`: web and attention in one process."""
 
-    def __init__(self, settings: Settings, clock: Clock = utc_now) -> None:
+    def __init__(self, settings: Settings, clock: Clock = utc_now, *, look_over_setup: bool = False) -> None:
+        """`look_over_setup`: also look, now and then, whether the trackers are set up as the mappings need it."""
         # Only a service needs the web, the database and the metronome: without them the other commands start sooner.
         from connector.attention.attend import Attendant  # noqa: PLC0415  as said
         from connector.attention.clock import LEASE, Metronome  # noqa: PLC0415  as said
         from connector.attention.metered import Metered  # noqa: PLC0415  as said
         from connector.metrics import Metrics  # noqa: PLC0415  as said
+        from connector.setup.live_check import look_over  # noqa: PLC0415  as said
+        from connector.setup.lookout import Lookout  # noqa: PLC0415  as said
+        from connector.setup.wanted import webhook_of  # noqa: PLC0415  as said
         from connector.store import Store, open_database  # noqa: PLC0415  as said
         from connector.web.app import create_app  # noqa: PLC0415  as said
         from connector.web.health import Limits, read_health, read_snapshots  # noqa: PLC0415  as said
@@ -155,6 +147,13 @@ class Service:
             name: replace(source, tracker=Metered(source.tracker, self.metrics, name))
             for name, source in sources.items()
         }
+        watched = sources.values() if look_over_setup else ()
+        self._lookout = Lookout(
+            {
+                source.name: partial(look_over, source.mapping, webhook_of(source.name, settings.public_url))
+                for source in watched
+            }
+        )
         self.metronome = Metronome(
             self.sources,
             self.store,
@@ -177,10 +176,12 @@ class Service:
         """Listen and attend. Returns at once, however many tickets are open."""
         self.web.start()
         self.metronome.start()
+        self._lookout.start()
         log.info("connector started", url=self.web.url, sources=list(self.sources), version=__version__)
 
     def stop(self) -> None:
         """Take no more requests, finish the looks in hand, and give everything back."""
+        self._lookout.stop()
         self.web.stop()
         self.metronome.stop()
         for source in self.sources.values():
@@ -190,7 +191,8 @@ class Service:
 
     def health(self) -> "Health":
         """What /readyz tells."""
-        return self._read_health(self.store, list(self.sources), self._clock(), self._limits)
+        misconfigured = self._lookout.misconfigured()
+        return self._read_health(self.store, list(self.sources), self._clock(), self._limits, misconfigured)
 
 
 def _web_source(mapping: Mapping) -> "WebSource":
@@ -199,5 +201,5 @@ def _web_source(mapping: Mapping) -> "WebSource":
     def secrets() -> list[str]:
         return [secret.read() for secret in mapping.tracker.webhook_secrets]
 
-    kind = _KINDS[mapping.tracker.kind]
+    kind = kind_of(mapping)
     return WebSource(mapping.source, secrets, kind.verify, kind.read_news)

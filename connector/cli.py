@@ -6,7 +6,7 @@ import sys
 import click
 
 from connector import __version__
-from connector.commands import checking, service, sources, tickets
+from connector.commands import backfill, checking, service, setup, sources, tickets
 
 
 class InOrder(click.Group):
@@ -23,18 +23,22 @@ def main() -> None:
 
     \b
     Start here:
-      connector demo       see it work on a practice tracker, nothing to set up
-      connector check      find the mistakes in your field mapping
-      connector simulate   what would happen on one ticket, without a tracker
+      connector demo           see it work on a practice tracker, nothing to set up
+      connector provision      create what your tracker lacks: fields, webhook
+      connector discover       draft a mapping from what your tracker has
+      connector check          find the mistakes in your field mapping
+      connector check --live   find what is wrong in your tracker
+      connector simulate       what would happen on one ticket, without a tracker
       connector backfill --dry-run
-                           what would happen on every open ticket
-      connector run        the service: webhooks and attention
+                               what would happen on every open ticket
+      connector run            the service: webhooks and attention
 
     \b
     Settings come from the environment:
       CONNECTOR_MAPPINGS       mapping file, or folder of them (default field_mappings/)
       CONNECTOR_DATABASE_URL   default sqlite:///connector.sqlite3, a file in this folder
       CONNECTOR_LISTEN         address of webhooks and health (default 127.0.0.1:8080)
+      CONNECTOR_PUBLIC_URL     where trackers reach it from outside: https://your-address
       CONNECTOR_POLL_SECONDS   how often to look for changes no webhook told (default 300)
       CONNECTOR_WORKERS        tickets attended to at the same time (default 4)
       CONNECTOR_LOG_FORMAT     console or json (default: console on a terminal)
@@ -49,13 +53,15 @@ def main() -> None:
 
 
 for _command in (
-    service.run,
+    setup.provision,
+    setup.discover,
     checking.check,
     checking.simulate,
+    backfill.backfill,
+    service.run,
     tickets.explain,
     tickets.tickets,
     sources.poll,
-    sources.backfill,
     tickets.retry,
     sources.release,
     service.demo,

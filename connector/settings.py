@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
+from urllib.parse import urlsplit
 
 LogFormat = Literal["console", "json"]
 
@@ -52,6 +53,7 @@ class Settings:
     poll_seconds: int = 300
     log_format: LogFormat = field(default_factory=_log_format_for_stderr)
     workers: int = 4  # threads attending to tickets
+    public_url: str | None = None  # where trackers reach the webhooks, without a slash at its end
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "Settings":
@@ -116,6 +118,29 @@ def _address(text: str) -> Address:
     return Address(match["six"] or match["name"], int(match["port"]))
 
 
+def _public_url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    written = "write the address under which trackers reach the connector, such as https://connector.example.org"
+    if not host or port == 0 or parts.scheme not in {"http", "https"} or not text.isprintable() or " " in text:
+        raise ValueError(written)
+    if parts.query or parts.fragment or "@" in parts.netloc or "/webhooks" in parts.path:
+        raise ValueError(f"{written}: no user, no question mark, no #, and without /webhooks/...")
+    if parts.scheme == "http" and not _is_loopback(host):
+        raise ValueError(f"{written}: only https keeps webhooks from being read on their way")
+    return text.rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def _number(least: int, most: int, what: str) -> Callable[[str], int]:
     def read(text: str) -> int:
         if not re.fullmatch(r"[0-9]{1,9}", text) or not least <= int(text) <= most:
@@ -142,4 +167,5 @@ _READERS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "CONNECTOR_POLL_SECONDS": ("poll_seconds", _number(5, 86_400, "seconds")),
     "CONNECTOR_LOG_FORMAT": ("log_format", _log_format),
     "CONNECTOR_WORKERS": ("workers", _number(1, 64, "threads")),
+    "CONNECTOR_PUBLIC_URL": ("public_url", _public_url),
 }

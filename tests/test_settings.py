@@ -15,6 +15,7 @@ NAMES = [
     "CONNECTOR_POLL_SECONDS",
     "CONNECTOR_LOG_FORMAT",
     "CONNECTOR_WORKERS",
+    "CONNECTOR_PUBLIC_URL",
 ]
 
 
@@ -32,6 +33,7 @@ def test_without_any_variable_the_documented_defaults_hold() -> None:
     assert settings.listen == ("127.0.0.1", 8080)
     assert settings.poll_seconds == 300
     assert settings.workers == 4
+    assert settings.public_url is None
 
 
 @pytest.mark.parametrize(("is_terminal", "expected"), [(True, "console"), (False, "json")])
@@ -51,6 +53,7 @@ def test_every_variable_is_read() -> None:
             "CONNECTOR_POLL_SECONDS": " 60 ",
             "CONNECTOR_LOG_FORMAT": "JSON",
             "CONNECTOR_WORKERS": "16",
+            "CONNECTOR_PUBLIC_URL": "https://connector.example.org/inquiry/",
         }
     )
     assert settings == Settings(
@@ -60,6 +63,7 @@ def test_every_variable_is_read() -> None:
         poll_seconds=60,
         log_format="json",
         workers=16,
+        public_url="https://connector.example.org/inquiry",
     )
     assert settings.listen == ("::1", 0)
 
@@ -94,6 +98,14 @@ def test_an_empty_variable_is_as_good_as_none() -> None:
         ("CONNECTOR_WORKERS", "-1", "from 1 to 64"),
         ("CONNECTOR_LOG_FORMAT", "text", "write console or json"),
         ("CONNECTOR_MAPPINGS", "a\0b", "write the path"),
+        ("CONNECTOR_PUBLIC_URL", "connector.example.org", "such as https://connector.example.org"),
+        ("CONNECTOR_PUBLIC_URL", "https://", "such as https://connector.example.org"),
+        ("CONNECTOR_PUBLIC_URL", "https://x.example:99999", "such as https://connector.example.org"),
+        ("CONNECTOR_PUBLIC_URL", "ftp://x.example", "such as https://connector.example.org"),
+        ("CONNECTOR_PUBLIC_URL", "https://user:hunter2@x.example", "no user"),
+        ("CONNECTOR_PUBLIC_URL", "https://x.example?secret=hunter2", "no question mark"),
+        ("CONNECTOR_PUBLIC_URL", "https://x.example/webhooks/cases/hunter2", "without /webhooks"),
+        ("CONNECTOR_PUBLIC_URL", "http://x.example", "only https"),
     ],
 )
 def test_a_mistake_is_told_with_the_variable_and_what_to_write(name: str, value: str, advice: str) -> None:
@@ -105,9 +117,14 @@ def test_a_mistake_is_told_with_the_variable_and_what_to_write(name: str, value:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("CONNECTOR_POLL_SECONDS", "5"), ("CONNECTOR_POLL_SECONDS", "86400"), ("CONNECTOR_WORKERS", "64")],
+    [
+        ("CONNECTOR_POLL_SECONDS", "5"),
+        ("CONNECTOR_POLL_SECONDS", "86400"),
+        ("CONNECTOR_WORKERS", "64"),
+        ("CONNECTOR_PUBLIC_URL", "http://127.0.0.1:8080"),
+    ],
 )
-def test_the_ends_of_a_range_are_allowed(name: str, value: str) -> None:
+def test_what_is_just_allowed(name: str, value: str) -> None:
     Settings.from_environment({name: value})
 
 

@@ -12,30 +12,23 @@ Whatever fails, the ticket keeps a moment at which it is looked at again, or is 
 """
 
 import random
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
+from connector.attention.acting import Actor, Braked, LeaseLost
 from connector.attention.backoff import IN_DOUBT, TRIES, describe, remedy
 from connector.attention.look import Look
 from connector.attention.source import Source
-from connector.inquiry.acts import Act
-from connector.inquiry.comments import could_not_move
 from connector.inquiry.decide import decide
-from connector.inquiry.markup import render
 from connector.mapping.reading import read_case
 from connector.metrics import Metrics
 from connector.store import Store
 from connector.store.attention import Claim
 from connector.trackers.port import (
-    AccessRefused,
-    CommentWentPublic,
-    Misconfigured,
-    NoTransition,
     RateLimited,
-    Refused,
     Ticket,
     TicketGone,
     TrackerError,
@@ -44,12 +37,6 @@ from connector.trackers.port import (
 
 log = structlog.get_logger(__name__)
 
-BRAKE_PERIOD = timedelta(hours=1)
-
-
-class LeaseLost(Exception):
-    """The lease ran out and the ticket was given to another thread: this one must not touch it any more."""
-
 
 class InDoubt(Exception):
     """An act of this ticket may still be under way at the tracker, until `until`."""
@@ -57,10 +44,6 @@ class InDoubt(Exception):
     def __init__(self, until: datetime) -> None:
         super().__init__(until)
         self.until = until
-
-
-class Braked(Exception):
-    """The source may post no comment now; the message says why."""
 
 
 class Attendant:
@@ -77,7 +60,7 @@ class Attendant:
         in_doubt: timedelta = IN_DOUBT,
     ) -> None:
         self._store, self._metrics, self._clock = store, metrics, clock
-        self._lease, self._in_doubt = lease, in_doubt
+        self._actor, self._in_doubt = Actor(store, metrics, clock, lease), in_doubt
         self._chance = chance or random.Random()  # noqa: S311  jitter, not a secret
 
     def attend(self, source: Source, claim: Claim) -> None:
@@ -128,7 +111,7 @@ class Attendant:
             log.info("dry run", stage=look.decision.stage, would=[act.kind for act in look.decision.acts])
             error = None
         else:
-            error = self._act(source, claim, look)
+            error = self._actor.act(source, claim, look)
         self._settle(source, claim, look, error)
         return "attended"
 
@@ -146,7 +129,7 @@ class Attendant:
         """The refs of all acts that are done: by this database, or found on the ticket, which is the record."""
         done = self._store.acts.done_refs(claim.source, claim.ticket_id)
         self._store.acts.adopt(claim.source, claim.ticket_id, ticket.refs - done, self._clock())
-        self._drop(claim, set(in_doubt) - ticket.refs)
+        self._actor.drop(claim, set(in_doubt) - ticket.refs)
         return done | ticket.refs
 
     def _decide(self, source: Source, claim: Claim, ticket: Ticket, done: frozenset[str]) -> Look:
@@ -184,78 +167,6 @@ class Attendant:
         others = [ticket_id for ticket_id, _ in self._store.tickets.twins(claim.source, claim.ticket_id, digest)]
         if others:
             self._store.attention.wake(claim.source, [*others, claim.ticket_id], now)
-
-    # Acts
-
-    def _act(self, source: Source, claim: Claim, look: Look) -> str | None:
-        """Do the acts in their order. Returns what could not be done and does not keep the others from being done."""
-        notes: list[str] = []  # for the ticket, where the tracker's own words may stand
-        errors: list[str] = []  # for the store
-        for act in look.decision.acts:
-            try:
-                self._do(source, claim, look, act, notes)
-            except Refused as refusal:
-                if act.kind == "comment":
-                    raise
-                notes.append(refusal.for_staff)
-                errors.append(refusal.message)
-                log.warning("act refused", kind=act.kind, ref=act.ref, reason=refusal.message)
-                if isinstance(refusal, NoTransition) and not any(other.concludes for other in look.decision.acts):
-                    self._say_not_moved(source, claim, look, act, refusal)
-        return " · ".join(errors) or None
-
-    def _do(self, source: Source, claim: Claim, look: Look, act: Act, notes: Sequence[str] = ()) -> None:
-        """One act: noted as started, done by one call, noted as done. In doubt, it stays noted as started.
-
-        `notes` of what could not be done go into the stage's own comment, so that each is told once.
-        """
-        if act.kind == "comment":
-            self._check_brake(source)
-        refs = [ref for ref in act.refs if ref not in look.case.told]
-        self._start(claim, look.decision.stage, act, refs)
-        try:
-            perform(source, look.ticket, act, notes if act.concludes else ())
-        except TrackerError as error:
-            unknown = isinstance(error, Unavailable) and error.outcome_unknown
-            outcome = "unknown" if unknown else "refused" if isinstance(error, Refused) else "failed"
-            self._metrics.acted(source.name, act.kind, outcome)
-            if not unknown:
-                self._drop(claim, refs)
-            if isinstance(error, AccessRefused | Misconfigured) and not isinstance(error, CommentWentPublic):
-                # The account and the mapping have just served to fetch the ticket: what is refused is this one act.
-                raise Refused(error.message) from error
-            raise
-        self._store.acts.finish(claim.source, claim.ticket_id, refs, self._clock())
-        self._metrics.acted(source.name, act.kind, "done")
-        log.info("acted", kind=act.kind, ref=act.ref, stage=look.decision.stage)
-
-    def _start(self, claim: Claim, stage: str, act: Act, refs: Sequence[str]) -> None:
-        if not self._store.attention.renew(claim, self._clock(), self._lease):
-            raise LeaseLost
-        for number, ref in enumerate(refs):
-            kind = act.kind if number == 0 else "problem"  # the brake counts each comment once
-            if not self._store.acts.start(claim, ref, kind, stage, self._clock()):
-                raise LeaseLost
-
-    def _drop(self, claim: Claim, refs: Collection[str]) -> None:
-        """These had no effect. A late worker must not drop them: the one that has the ticket now may be at them."""
-        if refs and self._store.attention.renew(claim, self._clock(), self._lease):
-            for ref in refs:
-                self._store.acts.drop_started(claim.source, claim.ticket_id, ref)
-
-    def _say_not_moved(self, source: Source, claim: Claim, look: Look, act: Act, refusal: NoTransition) -> None:
-        """In a stage without a comment of its own, staff must hear by one that the ticket could not be moved."""
-        comment = could_not_move(look.case, act, refusal.message)
-        if comment.ref not in look.case.told:
-            self._do(source, claim, look, comment)
-
-    def _check_brake(self, source: Source) -> None:
-        """Raises Braked. A brake that another thread has put on meanwhile holds this one, too."""
-        if self._store.sources.get(source.name).braked_at:
-            raise Braked("the source was stopped")
-        most = source.mapping.max_comments_per_hour
-        if self._store.acts.comments_since(source.name, self._clock() - BRAKE_PERIOD) >= most:
-            raise Braked(f"more than {most} comments in an hour")
 
     # Failures
 
@@ -296,16 +207,3 @@ class Attendant:
         self._store.sources.brake(source.name, now, reason)
         self._postpone(claim, now, reason, not_before=None)
         log.error("source stopped", reason=reason, hint=f"look into it, then: connector release {source.name}")
-
-
-def perform(source: Source, ticket: Ticket, act: Act, notes: Sequence[str] = ()) -> None:
-    """The one call to the tracker that an act is."""
-    tracker, to = source.tracker, act.to or ""
-    if act.kind == "comment":
-        tracker.post_comment(ticket, render(act.signed(notes), tracker.markup))
-    elif act.kind == "transition":
-        tracker.move(ticket, to)
-    elif act.kind == "due_date":
-        tracker.set_due(ticket, date.fromisoformat(to))
-    else:
-        tracker.set_moment(ticket, source.mapping.fields[to].field, datetime.fromisoformat(act.body or ""))

@@ -3,11 +3,12 @@
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from datetime import date, datetime
+from datetime import datetime
 
 from connector.metrics import Metrics
 from connector.trackers.port import (
     AccessRefused,
+    Edit,
     Markup,
     Misconfigured,
     RateLimited,
@@ -35,26 +36,15 @@ class Metered:
     def __init__(self, tracker: Tracker, metrics: Metrics, source: str) -> None:
         self._tracker, self._metrics, self._source = tracker, metrics, source
         self.markup: Markup = tracker.markup
+        self.atomic = tracker.atomic
 
     def fetch(self, ticket_id: str, *, with_history: bool) -> Ticket | None:
         with self._timed():
             return self._tracker.fetch(ticket_id, with_history=with_history)
 
-    def post_comment(self, ticket: Ticket, body: str) -> None:
+    def edit(self, ticket: Ticket, edit: Edit) -> None:
         with self._timed():
-            self._tracker.post_comment(ticket, body)
-
-    def move(self, ticket: Ticket, status: str) -> None:
-        with self._timed():
-            self._tracker.move(ticket, status)
-
-    def set_moment(self, ticket: Ticket, field: str, moment: datetime) -> None:
-        with self._timed():
-            self._tracker.set_moment(ticket, field, moment)
-
-    def set_due(self, ticket: Ticket, day: date) -> None:
-        with self._timed():
-            self._tracker.set_due(ticket, day)
+            self._tracker.edit(ticket, edit)
 
     def recheck(self, ticket: Ticket, refs: Collection[str]) -> None:
         with self._timed():

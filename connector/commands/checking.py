@@ -1,4 +1,4 @@
-"""`connector check` and `connector simulate`: trying a mapping, without a tracker or a database."""
+"""`connector check` and `connector simulate`: trying a mapping, without a tracker or a database unless --live."""
 
 import sys
 from collections.abc import Sequence
@@ -8,27 +8,41 @@ from pathlib import Path
 import click
 
 from connector.commands.common import AS_JSON, HOW_TO_BEGIN, counted, failures_told, read_settings
+from connector.commands.setup import WEBHOOK_URL, check_live, path_of
 from connector.mapping.loading import MappingError, Mistake, load_mapping, load_mappings
 from connector.mapping.schema import Mapping, SecretError
 
 
-@click.command(short_help="Find the mistakes in field mappings.")
-@click.argument("path", required=False, type=click.Path(path_type=Path))
+@click.command(short_help="Find what is wrong in mappings, or --live.")
+@click.argument("target", metavar="[SOURCE|PATH]", required=False)
+@click.option("--live", is_flag=True, help="Look at the trackers, too: what is wrong there, and how to mend it.")
+@WEBHOOK_URL
 @AS_JSON
 @failures_told
-def check(path: Path | None, as_json: bool) -> None:
+def check(target: str | None, live: bool, webhook_url: str | None, as_json: bool) -> None:
     """Check field mappings: every mistake at once, as file:line: path: message.
 
-    PATH is a mapping file or a folder of them; without it, CONNECTOR_MAPPINGS is checked. This is the loader that
-    `connector run` uses: what passes here starts there. No tracker is asked. Ends with status 1 if there are mistakes.
-    With --json, prints a list of {file, line, path, message}.
+    Name a source, a mapping file or a folder of them; otherwise all of CONNECTOR_MAPPINGS is checked. This is the
+    loader that `connector run` uses: what passes here starts there. No tracker is asked. Ends with status 1 if there
+    are mistakes. With --json, prints a list of {file, line, path, message}.
+
+    --live looks at the trackers themselves, and changes nothing there: the account and its permissions one by one, the
+    fields and their kinds, whether statuses can be reached and comments are internal, and the webhook: that it is
+    there, enabled, points here, and has been heard from. Each finding says what it breaks and how to mend it. Ends
+    with status 1 if anything is wrong. With --json, prints {source: [{id, level, what, breaks, mend}]}.
 
     \b
     Examples:
       connector check
       connector check field_mappings/cases.yaml
+      connector check --live cases
     """
-    mappings, mistakes = _checked(path or read_settings().mappings)
+    if live:
+        check_live(target, webhook_url=webhook_url, as_json=as_json)
+        return
+    if webhook_url is not None:
+        raise click.UsageError("--webhook-url goes with --live")
+    mappings, mistakes = _checked(_meant(target))
     if as_json:
         from connector.commands.showing import print_json  # noqa: PLC0415  on demand
 
@@ -42,6 +56,14 @@ def check(path: Path | None, as_json: bool) -> None:
         _tell_checked(mappings, mistakes)
     if mistakes:
         sys.exit(1)
+
+
+def _meant(target: str | None) -> Path:
+    """The mappings of the settings; the file or folder of that path; the mapping file of that source."""
+    if target is None:
+        return read_settings().mappings
+    path = Path(target)
+    return path if path.exists() or not path_of(target).exists() else path_of(target)
 
 
 def _checked(path: Path) -> tuple[list[Mapping], list[Mistake]]:

@@ -3,6 +3,7 @@
 import functools
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -27,7 +28,7 @@ AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for 
 SOURCE = click.option("--source", "source_name", metavar="NAME", help="The source, if there are several.")
 
 HOW_TO_BEGIN = (
-    "copy field_mappings/jira-cloud.example.yaml or jira-data-center.example.yaml to a name of your own that ends in "
+    "copy the example for your tracker in field_mappings/ (*.example.yaml) to a name of your own that ends in "
     ".yaml, or let CONNECTOR_MAPPINGS name your mapping or its folder"
 )
 
@@ -138,3 +139,17 @@ def previewed(source: "Source", ticket_id: str, now: datetime, told: frozenset[s
     from connector.attention.preview import preview  # noqa: PLC0415  on demand
 
     return preview(source, ticket_id, now, told=told)
+
+
+@contextmanager
+def counter(label: str, *, quiet: bool) -> Iterator[Callable[[int], None]]:
+    """A counter on the terminal for work whose length nobody knows beforehand (Jira Cloud tells no total)."""
+    shown = sys.stderr.isatty() and not quiet
+
+    def advance(count: int) -> None:
+        if shown:
+            click.echo(f"\r{label}: {counted(count, 'ticket')}", nl=False, err=True)
+
+    yield advance
+    if shown:
+        click.echo("", err=True)

@@ -1,11 +1,13 @@
 """`connector run` and `connector demo`: what goes on until a signal ends it."""
 
 import signal
-import threading
+import time
 
 import click
 
 from connector.commands.common import failures_told, quiet_logs, read_settings, see_that_there_are_mappings
+
+STOP_SECONDS = 0.2  # how soon a signal is noticed
 
 
 @click.command(short_help="The service: webhooks, polls, attention.")
@@ -14,7 +16,9 @@ def run() -> None:
     """Run the service: receive webhooks, poll, and attend to every open ticket, in one process.
 
     It starts at once, however many tickets are open. SIGTERM or Ctrl-C finishes the tickets in hand and ends it.
-    Watch it at /livez, /readyz and /metrics of CONNECTOR_LISTEN. It logs to standard error.
+    Watch it at /livez, /readyz and /metrics of CONNECTOR_LISTEN. It logs to standard error. At its start and every
+    hour it looks over the trackers as `connector check --live` does; what is broken is logged, and /readyz tells of a
+    source that cannot work at all, without stopping the others.
 
     \b
     Example:
@@ -24,14 +28,15 @@ def run() -> None:
     from connector.application import Service  # noqa: PLC0415  on demand
     from connector.telemetry import configure  # noqa: PLC0415  on demand
 
-    stop = _stop_signals()
+    stop = StopSignals()
     settings = read_settings()
     configure(settings.log_format)
     see_that_there_are_mappings(settings.mappings)
-    service = Service(settings)
+    service = Service(settings, look_over_setup=True)
     try:
         service.start()
-        stop.wait()
+        while not stop.received:
+            time.sleep(STOP_SECONDS)
     finally:
         service.stop()
 
@@ -58,19 +63,27 @@ def demo(port: int) -> None:
     """
     from connector.demo import Demo  # noqa: PLC0415  the practice tracker is loaded for nobody else
 
-    stop = _stop_signals()
+    stop = StopSignals()
     quiet_logs()
     with Demo(port) as running:
         click.echo(running.welcome())
-        while not stop.is_set():
+        while not stop.received:
             for line in running.news():
                 click.echo(line)
-            stop.wait(0.2)
+            time.sleep(STOP_SECONDS)
 
 
-def _stop_signals() -> threading.Event:
-    """Set by SIGTERM or Ctrl-C, from now on."""
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    return stop
+class StopSignals:
+    """Whether SIGTERM or Ctrl-C has come since this was made.
+
+    A plain flag, looked at again and again: a thread that waits for an event without end can sleep through a signal
+    that comes just before it does, and to set the event in the handler may wait for a lock that the thread itself holds.
+    """
+
+    def __init__(self) -> None:
+        self.received = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._receive)
+
+    def _receive(self, *_: object) -> None:
+        self.received = True

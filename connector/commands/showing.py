@@ -5,7 +5,7 @@ import shutil
 import textwrap
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 from zoneinfo import ZoneInfo
 
 import click
@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # both would bring in the database, which `simulate` does not
 
 WIDEST = 100  # columns; longer lines are hard to read
 _DOING = {"comment": "comment", "transition": "move to", "due_date": "due date", "set_field": "fill"}
-_WOULD_DO = 40  # columns of a table's cell with acts, so that the table fits into 80
+_ACTS = 44  # columns of a table for acts, so that the table fits into 80
 
 
 class Preview(TypedDict):
@@ -33,6 +33,7 @@ class Preview(TypedDict):
     acts: list[dict[str, Any]]  # kind, ref, to
     problems: list[dict[str, str]]  # field, code
     error: str | None
+    unsaid: NotRequired[list[dict[str, Any]]]  # with --quiet: the comments that would count as posted
 
 
 # JSON
@@ -137,13 +138,15 @@ def tickets_table(states: Sequence["TicketState"], now: datetime) -> str:
 
 def backfill_table(rows: Sequence[Preview]) -> str:
     """What adopting each ticket would do, a line each, and below them what is wrong with them."""
-    shown = [(row["ticket"], row["stage"] or "", _would_do(row)) for row in rows]
-    table = tabulate(
-        shown,
-        headers=("Ticket", "Stage", "Would do"),
-        maxcolwidths=[None, None, _WOULD_DO],
-        disable_numparse=True,
-    )
+    quiet = any("unsaid" in row for row in rows)
+    shown = [
+        (row["ticket"], row["stage"] or "", _would_do(row), *([_acts_text(row.get("unsaid", ()))] if quiet else []))
+        for row in rows
+    ]
+    headers = ("Ticket", "Stage", "Would do", *(["Left unsaid"] if quiet else []))
+    width = _ACTS // (len(headers) - 2) - 2
+    widths = [None, None, *[width] * (len(headers) - 2)]
+    table = tabulate(shown, headers=headers, maxcolwidths=widths, disable_numparse=True)
     problems = [
         f"{row['ticket']}: {', '.join(problem['field'] + ' (' + problem['code'] + ')' for problem in row['problems'])}"
         for row in rows
@@ -167,7 +170,11 @@ def _next(state: "TicketState", now: datetime) -> str:
 def _would_do(row: Preview) -> str:
     if row["error"]:
         return f"not read: {row['error']}"
-    return ", ".join(_DOING[each["kind"]] + (f" {each['to']}" if each["to"] else "") for each in row["acts"])
+    return _acts_text(row["acts"])
+
+
+def _acts_text(acts: Iterable[dict[str, Any]]) -> str:
+    return ", ".join(_DOING[each["kind"]] + (f" {each['to']}" if each["to"] else "") for each in acts)
 
 
 def _act_lines(act: Act, label: Any, zone: ZoneInfo) -> Iterable[str]:

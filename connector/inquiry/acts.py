@@ -8,6 +8,7 @@ from typing import Literal
 
 from connector.inquiry.case import Case, Moment
 from connector.inquiry.markup import literal, ref_line
+from connector.inquiry.wording import Letter
 
 ActKind = Literal["comment", "transition", "set_field", "due_date"]
 
@@ -26,6 +27,7 @@ class Act:
     body: str | None = None
     step: int = 1
     also: tuple[str, ...] = ()  # refs of the single problems that the comment tells of: none is told twice
+    letter: Letter | None = None  # the e-mail that the comment asks to send
     concludes: bool = False  # the stage's own comment, posted last: where it is found, the stage's other acts are done
 
     @property

@@ -1,6 +1,7 @@
 """The comments that a stage calls for, as acts. Which template, which ref, and the words that go in."""
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -151,7 +152,10 @@ def _letter(standing: Standing, template: str, address: str, step: int, **words:
     letter = wording.write_letter(procedure.wording, prefix, address, _words(standing, address=address, **words))
     linked = wording.letter_words(letter, linked=procedure.office.internal_comments)
     ref = make_ref(standing.case, str(step), standing.follows, address)
-    return _comment(standing, template, ref, to=address, step=step, concludes=True, address=address, **words, **linked)
+    comment = _comment(
+        standing, template, ref, to=address, step=step, concludes=True, address=address, **words, **linked
+    )
+    return replace(comment, letter=letter)
 
 
 def _comment(

@@ -22,12 +22,9 @@ from zoneinfo import ZoneInfo
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
+from connector import kinds
 from connector.inquiry.case import FACTS
 from connector.inquiry.procedure import SHIPPED, STAGES, Procedure
-
-# The trackers that this version speaks to, and those that a later one will.
-SUPPORTED_KINDS = ("jira",)
-LATER_KINDS = ("zammad", "request_tracker")
 
 DEFAULT_COMMENTS_PER_HOUR = 600
 MAX_TEXT = 255  # no tracker has longer names of fields or statuses
@@ -170,14 +167,11 @@ def text(value: Any) -> str:
 
 
 def tracker_kind(value: Any) -> str:
-    """A tracker that this version speaks to."""
+    """A kind of tracker that an adapter is installed for."""
     kind = text(value)
-    if kind in SUPPORTED_KINDS:
-        return kind
-    supported = ", ".join(SUPPORTED_KINDS)
-    if kind in LATER_KINDS:
-        raise ValidationError(f"{kind} is not supported yet by this version; it supports: {supported}")
-    raise ValidationError(f'"{kind}" is not a tracker known here; write one of: {supported}')
+    if kind not in kinds.names():
+        raise ValidationError(f'"{kind}" is not a tracker known here; write one of: {", ".join(kinds.names())}')
+    return kind
 
 
 def tracker_url(value: Any) -> str:
@@ -331,34 +325,14 @@ def clock_time(value: Any) -> time:
     return time(int(written[1]), int(written[2]))
 
 
-def jql(value: Any) -> str:
-    """Which tickets: a JQL condition that can stand in brackets with others."""
+def scope(value: Any) -> str:
+    """Which tickets: a condition in the tracker's own language, on one line."""
     if not isinstance(value, str):
-        raise ValidationError("must be a JQL condition, as in: project = CASE")
-    scope = re.sub(r"\s*\n\s*", " ", value.strip())
-    if not scope:
+        raise ValidationError("must be a condition, as in: project = CASE")
+    condition = re.sub(r"\s*\n\s*", " ", value.strip())
+    if not condition:
         raise ValidationError("is empty: without it every ticket of the tracker would be taken for a case")
-    fault = _jql_fault(scope)
-    if fault:
-        raise ValidationError(fault)
-    return scope
-
-
-def _jql_fault(scope: str) -> str | None:
-    """What is wrong with a condition, or None. Quoted text is passed over; JQL escapes with a backslash."""
-    bare = re.sub(r"""(?s)"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'""", " ", scope)
-    if '"' in bare or "'" in bare:
-        return "has a quotation mark without its partner"
-    depth = 0
-    for character in bare:
-        depth += (character == "(") - (character == ")")
-        if depth < 0:
-            return "has a closing bracket without an opening one"
-    if depth:
-        return "has an opening bracket without a closing one"
-    if re.search(r"\border\s+by\b", bare, re.IGNORECASE):
-        return "must not have ORDER BY: it says which tickets, not in which order"
-    return None
+    return condition
 
 
 def recorded_fact(value: Any) -> str:
@@ -394,7 +368,7 @@ class TrackerSchema(Schema):
     @validates_schema(skip_on_field_errors=False, pass_original=True)
     def _cloud_needs_a_user(self, data: dict[str, Any], original: Any, **_: Any) -> None:
         host = urlsplit(data.get("url", "")).hostname or ""
-        is_cloud = host == _CLOUD_GATEWAY or host.endswith(_CLOUD_SITES)
+        is_cloud = data.get("kind") == "jira" and (host == _CLOUD_GATEWAY or host.endswith(_CLOUD_SITES))
         if is_cloud and original.get("user") is None:
             raise ValidationError("is missing: Jira Cloud needs the e-mail address of the token's account", "user")
 
@@ -447,7 +421,7 @@ class MappingSchema(Schema):
     """The shape of a mapping. Loading gives plain parts; connector.mapping.loading makes the Mapping of them."""
 
     tracker = fields.Nested(TrackerSchema, required=True)
-    scope = fields.Function(deserialize=jql, required=True)
+    scope = fields.Function(deserialize=scope, required=True)
     office = fields.Nested(OfficeSchema, required=True)
     procedure = fields.Function(deserialize=procedure_name, load_default=SHIPPED[0])
     comments = fields.String(
@@ -465,6 +439,13 @@ class MappingSchema(Schema):
         strict=True,
         validate=validate.Range(1, 100_000, error="must be from {min} to {max}"),
     )
+
+    @validates_schema(skip_on_field_errors=False)
+    def _scope_is_sound(self, data: dict[str, Any], **_: Any) -> None:
+        kind, condition = (data.get("tracker") or {}).get("kind"), data.get("scope")
+        fault = kinds.scope_fault(kind, condition) if kind and condition else None
+        if fault:
+            raise ValidationError(fault, "scope")
 
     @validates_schema(skip_on_field_errors=False, pass_original=True)
     def _records_are_sound(self, data: dict[str, Any], original: Any, **_: Any) -> None:

@@ -31,7 +31,7 @@ from connector.practice.world import (
 Answer = Response | tuple[Response, int] | tuple[str, int]
 api = Blueprint("api", __name__, url_prefix="/rest/api/<any('2','3'):version>")
 UNIMPLEMENTED = "X-Practice-Unimplemented"
-CLOUD_ONLY = {"search_jql", "jql_match", "issue_changelog"}
+CLOUD_ONLY = {"search_jql", "jql_match", "issue_changelog", "contexts", "options", "add_options"}
 ALIKE_IN_V3 = {
     "server_info",
     "myself",
@@ -48,6 +48,16 @@ ALIKE_IN_V3 = {
     "project",
     "project_statuses",
     "status_list",
+    "create_field",
+    "contexts",
+    "options",
+    "add_options",
+    "edit_meta",
+    "screens",
+    "add_to_default",
+    "screen_tabs",
+    "tab_fields",
+    "add_to_tab",
 }
 LONGEST_COMMENT = 32767
 MOVED = (
@@ -516,7 +526,7 @@ def comment(issue: Issue, comment_id: str) -> Answer:
 @with_issue
 def delete_comment(issue: Issue, comment_id: str) -> Answer:
     found = world().comment(issue, comment_id)
-    if found.author is not me() and not me().may("DELETE_ALL_COMMENTS"):
+    if not me().may("DELETE_OWN_COMMENTS" if found.author is me() else "DELETE_ALL_COMMENTS"):
         raise Refused(400, "You do not have the permission to delete this comment.")
     world().delete_comment(issue, found, me())
     return no_content()

@@ -21,6 +21,7 @@ SCHEMAS: dict[str, tuple[str, str | None, str]] = {
     "select": ("option", None, "select"),
     "checkbox": ("array", "option", "multicheckboxes"),
 }
+TYPES = {CUSTOM_TYPE + key: kind for kind, (_, _, key) in SCHEMAS.items()}  # the custom field type's key -> type
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 # Milliseconds and an offset without a colon: the one form both deployments take.
 _DATETIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}[+-]\d{4}")

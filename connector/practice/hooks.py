@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import requests
 
-from connector.practice import shapes
+from connector.practice import jql, shapes
 from connector.practice.shapes import Json
 from connector.practice.world import Event, World
 
@@ -40,6 +40,10 @@ class Webhook:
     events: tuple[str, ...] = EVENTS
     shape: Literal["jira", "automation"] = "jira"
     headers: tuple[tuple[str, str], ...] = ()
+    id: int = 0  # of one registered through the API
+    name: str = ""
+    enabled: bool = True
+    jql: str = ""  # only issues that it finds; empty: all
 
 
 @dataclass(frozen=True)
@@ -161,11 +165,16 @@ class WebhookSender:
     def _heard(self, event: Event) -> None:
         for name, flow, payload in _payloads(self.world, event):
             for hook in self.webhooks:
-                if name not in hook.events:
+                if name not in hook.events or not hook.enabled or not self._finds(hook, event):
                     continue
                 sent = _automation(self.world, event) if hook.shape == "automation" else payload
                 body = json.dumps(sent, ensure_ascii=False, separators=(",", ":")).encode()
                 self._submit(hook, name, flow, body)
+
+    def _finds(self, hook: Webhook, event: Event) -> bool:
+        if not hook.jql:
+            return True
+        return bool(jql.parse(self.world, hook.jql, self.world.connector).matching([event.issue]))
 
     def _submit(self, hook: Webhook, event: str, flow: str, body: bytes) -> None:
         with self._changed:

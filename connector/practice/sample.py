@@ -9,6 +9,7 @@ from connector.practice.world import INTERNAL_PROPERTY, Deployment, Issue, World
 
 CONNECTOR_TOKEN = "practice-token"  # noqa: S105  # the practice tracker's own, worth nothing elsewhere
 SCOPED_TOKEN = "practice-scoped-token"  # noqa: S105  # as above, for Cloud's gateway
+ADMIN_TOKEN = "practice-admin-token"  # noqa: S105  as above, of an administrator
 ISSUE_TYPE = "USCIS inquiry"
 CENTERS = (
     "California Service Center",
@@ -72,6 +73,27 @@ def blank_world(
     world.open_workflow()
     world.add_project("CASE", "Pending cases", project_type, [ISSUE_TYPE, "Task"])
     world.add_project("OTHER", "Other matters", "business", ["Task"], plain=True)
+    return world
+
+
+def bare_world(
+    clock: Callable[[], datetime], deployment: Deployment = "cloud", *, project_type: str = "business"
+) -> World:
+    """A site where nothing is set up: project CASE with an everyday workflow and a screen of its own, no custom field.
+
+    Besides the connector's account there is an administrator's, "admin".
+    """
+    world = World(clock, deployment)
+    world.human = world.add_user("dana.whitfield", "Dana Whitfield", "dana@office.example")
+    world.connector = world.add_user("inquiry-connector", "Inquiry connector", "connector@office.example")
+    admin = world.add_user("admin", "Robin Alder", "admin@office.example", denied=set())
+    world.add_account(world.connector, CONNECTOR_TOKEN)
+    world.add_account(admin, ADMIN_TOKEN)
+    for name, category in (("To Do", "new"), ("In Progress", "indeterminate"), ("Done", "done")):
+        world.add_status(name, category)
+    world.open_workflow()
+    world.add_project("CASE", "Pending cases", project_type, [ISSUE_TYPE])
+    world.add_screen("CASE: Edit/View Issue Screen", "CASE")
     return world
 
 

@@ -17,6 +17,7 @@ from werkzeug.wrappers import Request as WsgiRequest
 from werkzeug.wrappers import Response as WsgiResponse
 
 from connector.practice.api import UNIMPLEMENTED, Answer, api, unknown_call
+from connector.practice.configuration import hooks_api
 from connector.practice.faults import Fault, Faults
 from connector.practice.hooks import WebhookSender
 from connector.practice.page import page
@@ -178,6 +179,7 @@ def make_app(server: PracticeServer) -> Flask:
     app.extensions["practice_server"] = server
     app.json.sort_keys = False  # type: ignore[attr-defined]  # of the default provider, which is the one in use
     app.register_blueprint(api)
+    app.register_blueprint(hooks_api)
     app.register_blueprint(page)
 
     @app.get("/_edge/tenant_info")

@@ -254,6 +254,18 @@ def transition(world: World, each: Transition, *, with_fields: bool) -> Json:
     return answer
 
 
+def edit_meta(world: World, issue: Issue) -> Json:
+    """GET editmeta: the fields on the edit screen of this issue, by id."""
+    on_screen = world.edit_screen(issue.project)
+    shown_there = [each for each in world.fields.values() if each.id in on_screen]
+    return {"fields": {each.id: _screen_field(world, each, each.id == "summary") for each in shown_there}}
+
+
+def field_detail(world: World, field_id: str) -> Json:
+    """One entry of GET /field, as POST /field answers it."""
+    return next(each for each in field_details(world) if each["id"] == field_id)
+
+
 def _screen_field(world: World, about: Field, required: bool) -> Json:
     answer = {
         "required": required,
@@ -263,6 +275,6 @@ def _screen_field(world: World, about: Field, required: bool) -> Json:
         "hasDefaultValue": False,
         "operations": ["add", "set", "remove"] if SCHEMAS[about.type][0] == "array" else ["set"],
     }
-    if about.options:
+    if about.type in {"select", "checkbox"}:
         answer["allowedValues"] = [shown(option, ZoneInfo("UTC"), world.base_url) for option in about.options]
     return answer

@@ -7,7 +7,7 @@ lock is held, so that what they see is the moment of the change.
 import copy
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
@@ -33,12 +33,14 @@ PERMISSIONS = {
     "TRANSITION_ISSUES": "Transition Issues",
     "ADD_COMMENTS": "Add Comments",
     "DELETE_ISSUES": "Delete Issues",
+    "DELETE_OWN_COMMENTS": "Delete Own Comments",
     "DELETE_ALL_COMMENTS": "Delete All Comments",
     "SERVICEDESK_AGENT": "Service Desk Agent",
     "ADMINISTER_PROJECTS": "Administer Projects",
     "ADMINISTER": "Administer Jira",
 }
 INTERNAL_PROPERTY = "sd.public.comment"
+DEFAULT_SCREEN = 1
 
 
 class Refused(Exception):
@@ -130,6 +132,24 @@ class Project:
     @property
     def is_service_desk(self) -> bool:
         return self.type_key == "service_desk"
+
+
+@dataclass
+class Screen:
+    """A screen with one tab: the ids of the fields that can be entered there."""
+
+    id: int
+    name: str
+    fields: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True)
+class Context:
+    """Where a custom field is offered, and with which choices. A field made through the API has a global one."""
+
+    id: int
+    name: str
+    field_id: str
 
 
 @dataclass
@@ -230,6 +250,9 @@ class World:
         self.revision = 0
         self.accounts: list[Account] = []
         self.fields: dict[str, Field] = {each.id: each for each in SYSTEM_FIELDS}
+        self.screens = {DEFAULT_SCREEN: Screen(DEFAULT_SCREEN, "Default Screen", set(self.fields))}
+        self.screen_of: dict[str, int] = {}  # project key -> its own screen; the others have the default one
+        self.contexts: list[Context] = []
         self.statuses: dict[str, Status] = {}
         self.projects: dict[str, Project] = {}
         self.transitions: list[Transition] = []
@@ -272,13 +295,38 @@ class World:
         """Basic credentials of the connector's own account that work on the site's host."""
         return next(self.auth_of(a) for a in self.accounts if a.user is self.connector and not a.scoped)
 
-    def add_field(self, name: str, kind: str, *, options: Iterable[str] = (), field_id: str | None = None) -> Field:
-        """A custom field. Names need not be unique, as in Jira."""
+    def add_field(
+        self,
+        name: str,
+        kind: str,
+        *,
+        options: Iterable[str] = (),
+        field_id: str | None = None,
+        on_screens: bool = True,
+    ) -> Field:
+        """A custom field with its global context. Names need not be unique, as in Jira."""
         number = 1 + max((f.number for f in self.fields.values() if f.custom), default=10049)
         choices = tuple(Option(str(self._next_id()), value) for value in options)
         made = Field(field_id or f"customfield_{number}", name, kind, choices)
         self.fields[made.id] = made
+        self.contexts.append(Context(self._next_id(), f"Default Configuration Scheme for {name}", made.id))
+        for screen in self.screens.values() if on_screens else ():
+            screen.fields.add(made.id)
         return made
+
+    def add_options(self, about: Field, values: Iterable[str]) -> tuple[Option, ...]:
+        """More choices for a select or checkbox field; returns those that were added."""
+        added = tuple(Option(str(self._next_id()), value) for value in values)
+        self.fields[about.id] = replace(about, options=(*about.options, *added))
+        return added
+
+    def add_screen(self, name: str, project_key: str) -> Screen:
+        """A screen of the project's own, with the system fields alone."""
+        system = {each.id for each in SYSTEM_FIELDS}
+        screen = Screen(self._next_id(), name, system)
+        self.screens[screen.id] = screen
+        self.screen_of[project_key] = screen.id
+        return screen
 
     def add_status(self, name: str, category: str = "indeterminate") -> Status:
         status = Status(str(10000 + len(self.statuses)), name, category)
@@ -385,7 +433,8 @@ class World:
         return parsed
 
     def create_screen(self, project: Project) -> set[str]:
-        return {each.id for each in self.fields.values() if not (each.custom and project.plain)}
+        shown = self.screens[self.screen_of.get(project.key, DEFAULT_SCREEN)].fields
+        return {each.id for each in self.fields.values() if each.id in shown and not (each.custom and project.plain)}
 
     def edit_screen(self, project: Project) -> set[str]:
         return self.create_screen(project) - self.off_edit_screen

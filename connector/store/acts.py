@@ -6,15 +6,18 @@ have had its effect: it is looked for on the ticket by its ref, and then adopted
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, select, update
 
-from connector.store.attention import Claim
 from connector.store.database import Database
 from connector.store.tables import acts, sources, tickets
 
+if TYPE_CHECKING:  # the queue notes acts, too, when it takes a ticket in as it stands
+    from connector.store.attention import Claim
+
 COMMENT = "comment"
-ADOPTED = "adopted"  # the kind of an act found on a ticket, which this database did not start
+ADOPTED = "adopted"  # the kind of an act that counts as done, though this database did not start it
 
 
 class Acts:
@@ -23,7 +26,7 @@ class Acts:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def start(self, claim: Claim, ref: str, kind: str, stage: str, now: datetime) -> bool:
+    def start(self, claim: "Claim", ref: str, kind: str, stage: str, now: datetime) -> bool:
         """Note that the act is about to be done. False if the lease has run out: then it must not be done.
 
         To start one again that is not done moves its start to `now`; one that is done stays as it is.
@@ -67,32 +70,13 @@ class Acts:
 
         Does not count for the brake, unless it was started here. Nothing happens if the ticket is forgotten already.
         """
-        rows = [
-            {
-                "source": source,
-                "ticket_id": ticket_id,
-                "ref": ref,
-                "kind": ADOPTED,
-                "started_at": now,
-                "done_at": now,
-            }
-            for ref in refs
-        ]
-        if not rows:
+        found = list(refs)
+        if not found:
             return
-        insert = self._database.insert(acts)
         known = select(tickets.c.ticket_id).where(tickets.c.source == source, tickets.c.ticket_id == ticket_id)
         with self._database.write() as connection:
-            if connection.execute(known.with_for_update()).first() is None:
-                return
-            connection.execute(
-                insert.on_conflict_do_update(
-                    index_elements=[acts.c.source, acts.c.ticket_id, acts.c.ref],
-                    set_={"done_at": insert.excluded.done_at},
-                    where=acts.c.done_at.is_(None),
-                ),
-                rows,
-            )
+            if connection.execute(known.with_for_update()).first() is not None:
+                note_adopted(self._database, connection, source, ticket_id, found, now)
 
     def drop_started(self, source: str, ticket_id: str, ref: str) -> None:
         """The act was looked for and had no effect: forget that it was started. One that is done stays."""
@@ -120,6 +104,27 @@ class Acts:
         )
         with self._database.read() as connection:
             return connection.scalar(query) or 0
+
+
+def note_adopted(
+    database: Database, connection: Connection, source: str, ticket_id: str, refs: Iterable[str], now: datetime
+) -> None:
+    """Note these acts of a known ticket as done. One that is done already keeps its kind and its moment."""
+    rows = [
+        {"source": source, "ticket_id": ticket_id, "ref": ref, "kind": ADOPTED, "started_at": now, "done_at": now}
+        for ref in refs
+    ]
+    if not rows:
+        return
+    insert = database.insert(acts)
+    connection.execute(
+        insert.on_conflict_do_update(
+            index_elements=[acts.c.source, acts.c.ticket_id, acts.c.ref],
+            set_={"done_at": insert.excluded.done_at},
+            where=acts.c.done_at.is_(None),
+        ),
+        rows,
+    )
 
 
 def _of(source: str, ticket_id: str) -> tuple[ColumnElement[bool], ...]:

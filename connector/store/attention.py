@@ -30,6 +30,7 @@ from sqlalchemy import (
     update,
 )
 
+from connector.store.acts import note_adopted
 from connector.store.database import Database
 from connector.store.sources import record_heard
 from connector.store.tables import ERROR_LENGTH, ID_LENGTH, Moment, tickets
@@ -93,12 +94,31 @@ class Attention:
         """
         raised = 0
         for batch in _batches(sightings):
-            rows = [self._noticed(source, seen.ticket_id, seen.key, now) for seen in self._unknown(source, batch)]
+            with self._database.read() as connection:
+                unknown = _unknown(connection, source, batch)
+            rows = [self._noticed(source, seen.ticket_id, seen.key, now) for seen in unknown]
             if rows:
                 with self._database.write() as connection:
                     self._upsert(connection, rows, now)
             raised += len(rows)
         return raised
+
+    def take_as_known(self, source: str, seen: Seen, refs: Iterable[str], now: datetime) -> bool:
+        """Take a ticket in as it stands: the acts with these refs count as done, and it is due as notice_many has it.
+
+        One transaction, so that no worker does one of those acts in between. False, with nothing written, while a
+        worker has the ticket in hand: it decided before, and may be at one of them.
+        """
+        row = self._noticed(source, seen.ticket_id, seen.key, now)
+        lease = select(tickets.c.lease_until).where(*_is(source, seen.ticket_id)).with_for_update()
+        with self._database.write() as connection:
+            lease_until = connection.scalar(lease)
+            if lease_until is not None and lease_until > now:
+                return False
+            if _unknown(connection, source, [seen]):
+                self._upsert(connection, [row], now)
+            note_adopted(self._database, connection, source, seen.ticket_id, refs, now)
+            return True
 
     def wake(self, source: str, ticket_ids: Iterable[str], now: datetime) -> None:
         """Look at these tickets again: their twin appeared, changed or went. Unknown and stuck ones stay as they are.
@@ -323,29 +343,6 @@ class Attention:
         with self._database.write() as connection:
             return connection.execute(update(tickets).where(*_held(claim)).values(**values)).rowcount == 1
 
-    def _unknown(self, source: str, batch: Sequence[Seen]) -> list[Seen]:
-        """The sightings that tell something new, the last of each ticket.
-
-        Nothing new: what the last look saw; and a ticket that got stuck well after its last change.
-        """
-        seen = {one.ticket_id: one for one in batch}
-        query = select(tickets.c.ticket_id, tickets.c.tracker_updated_at, tickets.c.stuck_since).where(
-            tickets.c.source == source,
-            tickets.c.ticket_id.in_(list(seen)),
-            or_(_stuck, and_(tickets.c.attended_at.is_not(None), tickets.c.tracker_updated_at.is_not(None))),
-        )
-        with self._database.read() as connection:
-            for row in connection.execute(query):
-                updated_at = seen[row.ticket_id].updated_at
-                if row.stuck_since is None:
-                    is_old = updated_at == row.tracker_updated_at
-                else:
-                    is_old = updated_at is not None and updated_at < row.stuck_since - _CLOCKS_DIFFER
-                if is_old:
-                    del seen[row.ticket_id]
-        # In one order, so that two nodes that poll at once cannot wait for each other's rows.
-        return sorted(seen.values(), key=lambda one: one.ticket_id)
-
 
 _CLOCKS_DIFFER = timedelta(minutes=1)
 _FREE = {"lease_until": None, "lease_token": None}
@@ -378,6 +375,29 @@ def _news(now: datetime) -> dict[str, Any]:
         "stuck_since": None,
         "error": None,
     }
+
+
+def _unknown(connection: Connection, source: str, batch: Sequence[Seen]) -> list[Seen]:
+    """The sightings that tell something new, the last of each ticket.
+
+    Nothing new: what the last look saw; and a ticket that got stuck well after its last change.
+    """
+    seen = {one.ticket_id: one for one in batch}
+    query = select(tickets.c.ticket_id, tickets.c.tracker_updated_at, tickets.c.stuck_since).where(
+        tickets.c.source == source,
+        tickets.c.ticket_id.in_(list(seen)),
+        or_(_stuck, and_(tickets.c.attended_at.is_not(None), tickets.c.tracker_updated_at.is_not(None))),
+    )
+    for row in connection.execute(query):
+        updated_at = seen[row.ticket_id].updated_at
+        if row.stuck_since is None:
+            is_old = updated_at == row.tracker_updated_at
+        else:
+            is_old = updated_at is not None and updated_at < row.stuck_since - _CLOCKS_DIFFER
+        if is_old:
+            del seen[row.ticket_id]
+    # In one order, so that two nodes that poll at once cannot wait for each other's rows.
+    return sorted(seen.values(), key=lambda one: one.ticket_id)
 
 
 def _due(connection: Connection, source: str, now: datetime, limit: int) -> list[Any]:

@@ -17,6 +17,7 @@ from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from connector.trackers import jira_webhooks
 from connector.trackers.http import masked
 from connector.trackers.jira_api import JiraApi, Json, Params
 from connector.trackers.jira_errors import InternalError, Rejected
@@ -28,6 +29,9 @@ from connector.trackers.paging import PAGE, Page, walk
 from connector.trackers.port import (
     AccessRefused,
     CommentWentPublic,
+    Connection,
+    Edit,
+    Kind,
     Markup,
     Misconfigured,
     NoTransition,
@@ -63,6 +67,7 @@ class JiraTracker:
     """
 
     markup: Markup = "wiki"
+    atomic = False
 
     def __init__(
         self,
@@ -224,8 +229,19 @@ class JiraTracker:
 
     # Writing
 
+    def edit(self, ticket: Ticket, edit: Edit) -> None:
+        """See port. A call for each part; Jira keeps no drafts of letters."""
+        for name, moment in edit.moments.items():
+            self.set_moment(ticket, name, moment)
+        if edit.status is not None:
+            self.move(ticket, edit.status)
+        if edit.due_on is not None:
+            self.set_due(ticket, edit.due_on)
+        if edit.comment is not None:
+            self.post_comment(ticket, edit.comment)
+
     def post_comment(self, ticket: Ticket, body: str) -> None:
-        """See port."""
+        """Post a comment, internal where that is asked for and can be, and verified to be so."""
         internal = self._internal and self._on_service_desk(ticket)
         sent: Json = {"body": body}
         if internal:
@@ -243,7 +259,7 @@ class JiraTracker:
                     self._verify_internal(ticket, comment)
 
     def move(self, ticket: Ticket, status: str) -> None:
-        """See port. Nothing is done if the ticket stands there already."""
+        """Move the ticket to the status of that name; nothing is done if it stands there already."""
         if _same(ticket.status, status):
             return
         offered = self._transitions(ticket)
@@ -264,7 +280,7 @@ class JiraTracker:
             raise Refused(f'The move to "{status}" was not open any more when it was tried.') from None
 
     def set_moment(self, ticket: Ticket, field: str, moment: datetime) -> None:
-        """See port. A text field gets the office's time as people read it."""
+        """Write a moment into a field; a date gets the office's day, a text its time as people read it."""
         about = self._fields.find(field)
         try:
             self._put(ticket, about.id, self._as_value(about, moment), about.name)
@@ -278,10 +294,13 @@ class JiraTracker:
             self._put(ticket, renewed.id, self._as_value(renewed, moment), renewed.name)
 
     def set_due(self, ticket: Ticket, day: date) -> None:
-        """See port."""
+        """Set the due date."""
         self._put(ticket, "duedate", day.isoformat(), "the due date")
 
     def _put(self, ticket: Ticket, field_id: str, value: str, what: str) -> None:
+        """What is there already is not sent: to an office's own rules, every edit may be an event."""
+        if _stands_there(ticket, field_id, value):
+            return
         with self._telling(what):
             self._api.change("PUT", f"issue/{ticket.id}", {"fields": {field_id: value}})
 
@@ -404,6 +423,13 @@ def _check_id(ticket_id: str) -> None:
         raise TicketGone("This is not the id of a Jira ticket: ids are numbers.")
 
 
+def _stands_there(ticket: Ticket, field_id: str, value: str) -> bool:
+    values = ticket.raw.get("fields")
+    kept = values.get(field_id) if isinstance(values, Mapping) else None
+    at = read_moment(value)
+    return kept == value or (at is not None and read_moment(kept) == at)
+
+
 def _lacks_one(raw: Json, fields: Mapping[str, JiraField]) -> bool:
     values = raw.get("fields")
     return isinstance(values, dict) and any(field.id not in values for field in fields.values())
@@ -443,3 +469,25 @@ def _number(text: object) -> tuple[int, str]:
 
 def _same(one: str, other: str) -> bool:
     return " ".join(one.split()).casefold() == " ".join(other.split()).casefold()
+
+
+def _make(connection: Connection) -> JiraTracker:
+    return JiraTracker(
+        url=connection.url,
+        user=connection.user,
+        token=connection.token,
+        scope=connection.scope,
+        fields=connection.fields,
+        time_zone=connection.time_zone,
+        internal_comments=connection.internal_comments,
+        clock=connection.clock,
+    )
+
+
+KIND = Kind(
+    make=_make,
+    markup=JiraTracker.markup,
+    read_ticket=lambda raw, fields, _zone: read_ticket(raw, fields),
+    verify=jira_webhooks.verify,
+    read_news=jira_webhooks.read_news,
+)

@@ -5,19 +5,16 @@ for its form; everything else is read from Jira itself when the ticket is attend
 """
 
 import hashlib
-import hmac
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from connector.trackers import signatures
 from connector.trackers.port import News
 
 # Jira signs with sha256 and names the method in the header, as it may change (facts: jira 1.2). Others are refused.
 _METHODS: Mapping[str, Callable[[], Any]] = {"sha256": hashlib.sha256}
-
-_SIGNATURE = "x-hub-signature"
-_SHARED_SECRET = "x-connector-secret"  # noqa: S105  the name of a header
 
 _ID = re.compile(r"[1-9][0-9]{0,18}")
 KEY = re.compile(r"[A-Z][A-Z0-9_]{0,254}-[0-9]{1,19}")
@@ -56,34 +53,7 @@ def verify(headers: Mapping[str, str], raw: bytes, secrets: Sequence[str], *, pa
     `X-Connector-Secret` or in the URL's path. No secrets, no entry. Every comparison takes the same time whatever the
     secret, and all are made.
     """
-    known = [secret.encode("utf-8", "surrogateescape") for secret in secrets if secret]
-    sent = {name.lower(): value for name, value in headers.items()}
-    if _SIGNATURE in sent:
-        return _is_signed(sent[_SIGNATURE], raw, known)
-    shown = []
-    if _SHARED_SECRET in sent:
-        shown.append(_header_bytes(sent[_SHARED_SECRET]))
-    if path_secret is not None:
-        shown.append(path_secret.encode("utf-8", "surrogateescape"))
-    # A sum, as `any` would stop at the first that fits.
-    return sum(hmac.compare_digest(each, secret) for each in shown for secret in known) > 0
-
-
-def _is_signed(signature: str, raw: bytes, secrets: Sequence[bytes]) -> bool:
-    name, _, digest = signature.strip().partition("=")
-    method = _METHODS.get(name.lower())
-    if method is None:
-        return False
-    given = _header_bytes(digest.lower())
-    return sum(hmac.compare_digest(hmac.new(each, raw, method).hexdigest().encode(), given) for each in secrets) > 0
-
-
-def _header_bytes(value: str) -> bytes:
-    """A header's value as it was sent: WSGI hands bytes over as if they were Latin-1 (PEP 3333)."""
-    try:
-        return value.encode("latin-1")
-    except UnicodeEncodeError:
-        return value.encode("utf-8", "surrogateescape")
+    return signatures.verify(headers, raw, secrets, path_secret=path_secret, methods=_METHODS)
 
 
 def read_news(raw: bytes) -> News:

@@ -4,10 +4,13 @@ A tracker is one file in this folder (docs in CONTRIBUTING.md). It knows URLs, f
 of the procedure. Every call is made once: whether and when to try again is decided by attention/backoff.py.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Literal, Protocol
+from zoneinfo import ZoneInfo
+
+from connector.inquiry.wording import Letter
 
 Markup = Literal["wiki", "html", "text"]
 
@@ -39,6 +42,21 @@ class Ticket:
     history: tuple[Change, ...] = ()  # oldest first; empty where it was not asked for
     refs: frozenset[str] = frozenset()  # the refs found in all its comments
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False)  # the tracker's own, for its adapter only
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edit:
+    """What is to change on a ticket, in one go where the tracker can (`Tracker.atomic`).
+
+    `comment` is in the tracker's markup and ends with its ref line; `letter` is the e-mail it asks to send, for
+    trackers that can keep a draft of it beside the comment.
+    """
+
+    status: str | None = None
+    due_on: date | None = None
+    moments: Mapping[str, datetime] = field(default_factory=dict)  # field, as the mapping names it -> aware UTC
+    comment: str | None = None
+    letter: Letter | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +146,15 @@ class NoTransition(Refused):
         self.reachable = tuple(reachable)
 
 
+class NotKept(Refused):
+    """The edit was done, but for a part that the tracker dropped without a word; the message says which."""
+
+
 class Tracker(Protocol):
     """One connected project. Thread safe: several attention threads use one object."""
 
     markup: Markup
+    atomic: bool  # whether an Edit with several parts is one call that happens wholly or not at all
 
     def fetch(self, ticket_id: str, *, with_history: bool) -> Ticket | None:
         """The ticket as it is now, or None if it is outside the source's scope (the tracker decides, not we).
@@ -139,17 +162,15 @@ class Tracker(Protocol):
         Raises TicketGone if there is none.
         """
 
-    def post_comment(self, ticket: Ticket, body: str) -> None:
-        """Post `body`, already in this tracker's markup; internal if the source asks for it, and verified to be so."""
+    def edit(self, ticket: Ticket, edit: Edit) -> None:
+        """Change the ticket. If `atomic`, all of it in one call that happens wholly or not at all; otherwise the
+        connector sends edits of one part each, in its own order.
 
-    def move(self, ticket: Ticket, status: str) -> None:
-        """Move the ticket to the status of that name. Raises NoTransition."""
-
-    def set_moment(self, ticket: Ticket, field: str, moment: datetime) -> None:
-        """Write the moment (aware UTC) into a field, as the mapping names it; a date field gets the office's day."""
-
-    def set_due(self, ticket: Ticket, day: date) -> None:
-        """Set the ticket's own due date."""
+        A comment is internal if the source asks for it, and verified to be so. A moment in a date field is the office's
+        day. What the tracker says it did is held against what was asked. Raises NoTransition if the status cannot be
+        reached, NotKept for a part that was dropped without the rest, Refused for what this ticket does not take, and
+        the other TrackerErrors.
+        """
 
     def recheck(self, ticket: Ticket, refs: Collection[str]) -> None:
         """The comments with these refs were posted, and how that ended was not seen: hold them against what the source
@@ -163,3 +184,39 @@ class Tracker(Protocol):
 
     def close(self) -> None:
         """Give back connections."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """What a mapping says of its tracker, as far as an adapter needs it."""
+
+    url: str
+    user: str | None
+    token: Callable[[], str]  # read when it is used, so that a rotated one counts; raises AccessRefused
+    scope: str
+    fields: Sequence[str]  # names or ids, as the mapping writes them
+    time_zone: ZoneInfo  # the office's
+    internal_comments: bool
+    clock: Callable[[], datetime]
+
+
+class Verify(Protocol):
+    """Says whether a webhook comes from somebody who knows a secret of the source. Never raises for what came in.
+
+    `headers` are as WSGI hands them over (PEP 3333): each byte of a value one character, the names as X-Hub-Signature.
+    """
+
+    def __call__(
+        self, headers: Mapping[str, str], raw: bytes, secrets: Sequence[str], *, path_secret: str | None
+    ) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """A kind of tracker, as its entry point offers it (connector/kinds.py)."""
+
+    make: Callable[[Connection], Tracker]
+    markup: Markup
+    read_ticket: Callable[[Any, Sequence[str], ZoneInfo], Ticket]  # its own JSON of a ticket, fields, the office's zone
+    verify: Verify
+    read_news: Callable[[bytes], News]  # never raises

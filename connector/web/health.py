@@ -57,11 +57,11 @@ class Limits:
 def assess(
     states: Sequence[SourceState], now: datetime, limits: Limits, misconfigured: Mapping[str, str] | None = None
 ) -> Health:
-    """The health of sources that stand as `states` say. `misconfigured`: source -> why it could not be started."""
+    """The health of sources that stand as `states` say. `misconfigured`: source -> why it cannot work at all."""
     broken = {name: [Reason("misconfigured", mask(why))] for name, why in (misconfigured or {}).items()}
-    sources = {state.source: _reasons(state, now, limits) for state in states if state.source not in broken}
+    sources = {state.source: broken.get(state.source, []) + _reasons(state, now, limits) for state in states}
     nothing = [] if sources or broken else [Reason("no_sources", "There is no mapping: nothing is connected.")]
-    return Health(sources | broken, nothing)
+    return Health(broken | sources, nothing)
 
 
 def _reasons(state: SourceState, now: datetime, limits: Limits) -> list[Reason]:

@@ -66,7 +66,7 @@ def test_without_a_mapping_it_tells_what_to_copy(
 ) -> None:
     absent = invoke("check")
     assert absent.exit_code == 1
-    assert "field_mappings:1: (file): is not there; copy field_mappings/jira-cloud.example.yaml" in absent.stdout
+    assert "field_mappings:1: (file): is not there; copy the example for your tracker" in absent.stdout
     (tmp_path / "field_mappings").mkdir()
     (tmp_path / "field_mappings" / "jira-cloud.example.yaml").write_text(mapping_text())
     empty = invoke("check")

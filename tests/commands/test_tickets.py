@@ -40,7 +40,7 @@ def test_without_a_database_it_tells_how_to_make_one(invoke: Invoke, office: Off
 def test_without_a_mapping_it_tells_what_to_copy(invoke: Invoke, tmp_path: Path, words: list[str]) -> None:
     result = invoke(*words)
     assert result.exit_code == 1
-    assert "field_mappings is not there; copy field_mappings/jira-cloud.example.yaml" in result.stderr
+    assert "field_mappings is not there; copy the example for your tracker" in result.stderr
 
 
 @pytest.mark.parametrize(

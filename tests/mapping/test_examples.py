@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from connector import kinds
 from connector.inquiry.case import FACTS
 from connector.inquiry.procedure import STAGES, TEMPLATES
 from connector.inquiry.wording import Words
@@ -17,8 +18,9 @@ EXAMPLES = sorted(FOLDER.glob("*.example.yaml"))
 MANUAL = (FOLDER / "README.md").read_text(encoding="utf-8")
 
 
-def test_one_example_for_each_deployment() -> None:
-    assert [path.name for path in EXAMPLES] == ["jira-cloud.example.yaml", "jira-data-center.example.yaml"]
+def test_one_example_for_each_tracker_and_deployment() -> None:
+    assert {load_mapping(path).tracker.kind for path in EXAMPLES} == set(kinds.names())
+    assert {"jira-cloud.example.yaml", "jira-data-center.example.yaml"} < {path.name for path in EXAMPLES}
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)

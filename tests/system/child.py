@@ -26,8 +26,10 @@ from connector.store.acts import Acts
 from connector.store.attention import Attention
 from connector.store.sources import Sources
 from connector.trackers.jira import JiraTracker
+from connector.trackers.request_tracker import RequestTracker
+from connector.trackers.zammad import ZammadTracker
 
-MORTAL = {each.__name__: each for each in (Attention, Acts, Sources, JiraTracker)}
+MORTAL = {each.__name__: each for each in (Attention, Acts, Sources, JiraTracker, RequestTracker, ZammadTracker)}
 
 
 def move_clock(file: Path) -> None:

@@ -153,6 +153,10 @@ class Office:
     def add(self, summary: str = "A case", **fields: Any) -> Issue:
         return self.world.add_issue("CASE", summary=summary, **fields)
 
+    def add_foreign(self, summary: str = "A case", **fields: Any) -> Issue:
+        """A ticket outside the scope."""
+        return self.world.add_issue("OTHER", summary=summary, **fields)
+
     def fill(self, issue: Issue, **fields: Any) -> None:
         """Edit fields by name (`_` for a space) as a person."""
         values = {}

@@ -86,7 +86,7 @@ def people_at_work(office: Office, number: int = 0) -> Iterator[dict[str, Walk]]
             ["2026-04-04"],
         ),
         "closed": Walk(add("Fox", **DETAILS | {"Receipt_Number": "SRC2490045678"}), [CALL_SHEET], ["Call NCSC"]),
-        "foreign": Walk(office.world.add_issue("OTHER", summary="Toner"), [], []),
+        "foreign": Walk(office.add_foreign("Toner"), [], []),
     }
     each = {name: walk.issue for name, walk in walks.items()}
     yield walks

@@ -2,17 +2,15 @@
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 from zoneinfo import ZoneInfo
-
-import pytest
 
 from connector.practice.clock import PracticeClock
 from connector.practice.sample import CONNECTOR_TOKEN
 from connector.practice.server import PracticeServer
 from connector.practice.world import Issue
 from connector.trackers.jira import JiraTracker
-from tests.trackers.emulator import CANNOT, Emulator
+from tests.trackers.emulator import Emulator
 
 START = datetime(2026, 4, 1, 14, 0, tzinfo=UTC)  # a Wednesday, 10:00 a.m. in New York
 OFFICE = ZoneInfo("America/New_York")
@@ -35,27 +33,14 @@ def make_tracker(**settings: Any) -> JiraTracker:
 class Site(Protocol):
     """A Jira with the project CASE, and OTHER-1, a ticket out of scope."""
 
-    cannot: dict[str, str]
-
     def tracker(self, **more: Any) -> JiraTracker: ...
     def create(self, summary: str, receipt: str = "", filed: date | None = None) -> str: ...
-    def edit_receipt(self, ticket_id: str, receipt: str) -> None: ...
     def move(self, ticket_id: str, status: str) -> None: ...
     def foreign(self) -> str: ...
-    def bodies(self, ticket_id: str) -> list[str]: ...
-
-
-def need(site: Site, *behaviours: str) -> None:
-    """Skip the test, with the reason, where the site cannot do what it is about."""
-    for each in behaviours:
-        if each in site.cannot:
-            pytest.skip(site.cannot[each])
 
 
 class PracticeSite:
     """The practice tracker, as Cloud or as Data Center."""
-
-    cannot: ClassVar[dict[str, str]] = {}
 
     def __init__(self, server: PracticeServer, clock: PracticeClock) -> None:
         self.server, self.world, self.clock = server, server.world, clock
@@ -108,8 +93,6 @@ class PracticeSite:
 class EmulatorSite:
     """jira820."""
 
-    cannot = CANNOT
-
     def __init__(self, jira: Emulator) -> None:
         self.jira = jira
         self._trackers: list[JiraTracker] = []
@@ -124,18 +107,12 @@ class EmulatorSite:
         values = {"customfield_10050": receipt or None, "customfield_10053": filed and filed.isoformat()}
         return self.jira.create(summary, **values)
 
-    def edit_receipt(self, ticket_id: str, receipt: str) -> None:
-        self.jira.edit(ticket_id, customfield_10050=receipt)
-
     def move(self, ticket_id: str, status: str) -> None:
         self.jira.move(ticket_id, status)
 
     def foreign(self) -> str:
         found: Sequence[Any] = self.jira.call("GET", "search", jql="project = OTHER")["issues"]
         return str(found[0]["id"])
-
-    def bodies(self, ticket_id: str) -> list[str]:
-        return self.jira.comments(ticket_id)
 
     def close(self) -> None:
         for tracker in self._trackers:

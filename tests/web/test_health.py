@@ -71,6 +71,13 @@ def test_one_source_that_works_keeps_the_process_ready() -> None:
     assert not assess([other], NOW, LIMITS, {"third": "no such field"}).is_ready
 
 
+def test_a_source_that_cannot_work_is_told_with_what_else_is_wrong_with_it() -> None:
+    paused = replace(WELL, paused_until=NOW + timedelta(minutes=5), pause_reason="the token is refused")
+    health = assess([paused], NOW, LIMITS, {SOURCE: "Jira does not let the connector in."})
+    assert [reason.code for reason in health.sources[SOURCE]] == ["misconfigured", "paused"]
+    assert not health.is_ready
+
+
 def test_without_any_source_the_process_is_not_ready() -> None:
     health = assess([], NOW, LIMITS)
     assert not health.is_ready

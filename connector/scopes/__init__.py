@@ -1,0 +1,1 @@
+"""What an admin may write as a scope, for each kind of tracker: checked at load, and read by adapters that must."""

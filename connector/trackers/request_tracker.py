@@ -1,0 +1,372 @@
+"""Request Tracker 5: what the port asks, in terms of its REST API 2. Facts: request-tracker.
+
+    fetch          one search by id within the scope, which gives the ticket or nothing; then its transactions. The
+                   texts of comments only where their transaction's field does not tell their refs, once each
+    edit           one call for each part, and another look at what came of it: RT answers 200 to what it refused
+    changed_since  a search, page by page in the order of ids, which changes do not disturb
+
+A comment of RT is internal: what clients see is a reply, and the connector never replies.
+"""
+
+import json
+import re
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from connector.inquiry.markup import find_refs
+from connector.trackers import request_tracker_webhooks
+from connector.trackers.port import (
+    Connection,
+    Edit,
+    Kind,
+    Markup,
+    Misconfigured,
+    NoTransition,
+    Refused,
+    Sighting,
+    Ticket,
+    TicketGone,
+)
+from connector.trackers.request_tracker_api import Json, RequestTrackerApi
+from connector.trackers.request_tracker_reading import (
+    REFS_FIELD,
+    CustomField,
+    day,
+    find_fields,
+    moment,
+    read_ticket,
+    refs_in_field,
+    refs_in_text,
+    ticket_of,
+)
+
+__all__ = ["RequestTracker", "read_ticket"]
+
+# A due date of RT is a moment. This hour of the office falls on the same day in every American time zone, and a ticket
+# is not shown as overdue while the office still works on it.
+DUE_AT = time(17, 0)
+
+WRONG_TIME_ZONE = (
+    "Request Tracker reads what the connector writes in another time zone than UTC. Set the time zone of the "
+    "connector's account to UTC (Admin > Users > the account > Timezone)."
+)
+HIDDEN = (
+    "The connector's account may comment on this ticket, but not see comments, so it cannot find again what it said. "
+    "Grant it ShowTicketComments on the queue."
+)
+
+_RIPE = timedelta(seconds=5)
+_WESTERNMOST = timedelta(hours=12)  # no time zone is further behind UTC
+_WANTED = "Status,Due,LastUpdated,CustomFields"
+_TEXTS_AT_ONCE = 50  # comments whose texts are asked for in one call
+_TEXTS_KEPT = 20_000  # comments whose refs are remembered: some tens of bytes each
+_COMMENTED_KEPT = 1_000  # tickets of which it is remembered that they have a comment
+
+
+class RequestTracker:
+    """What `scope` (TicketSQL) says of one Request Tracker. Makes no call before it is used. Thread safe.
+
+    token      an authentication token, read before every call; its account's time zone must be UTC
+    fields     the mapped custom fields, by name or as customfield_7
+    time_zone  the office's: for a moment written into a field that holds a day, and for due dates
+    timeout    seconds to connect, and to wait for an answer. RT sends its webhook before it answers
+    """
+
+    markup: Markup = "html"
+    atomic = False
+
+    def __init__(
+        self,
+        *,
+        url: str,
+        token: Callable[[], str],
+        scope: str,
+        fields: Sequence[str],
+        time_zone: ZoneInfo,
+        clock: Callable[[], datetime],
+        timeout: tuple[float, float] = (5, 30),
+    ) -> None:
+        self._scope, self._fields, self._time_zone, self._clock = scope, tuple(fields), time_zone, clock
+        admins_words = "\n".join([scope, *fields]).casefold()
+        self._api = RequestTrackerApi(
+            url=url, token=token, timeout=timeout, clock=clock, keep=lambda quoted: quoted.casefold() in admins_words
+        )
+        self._texts = _RefsOfTexts(self._api)
+        self._commented: set[str] = set()
+
+    def close(self) -> None:
+        """Give back connections."""
+        self._api.close()
+
+    # Reading
+
+    def fetch(self, ticket_id: str, *, with_history: bool) -> Ticket | None:
+        """See port. A ticket that does not exist, was deleted, or was merged into another is out of scope, too."""
+        _check_id(ticket_id)
+        mine = f"({self._scope}) AND id = {ticket_id}"
+        # Which statuses are closed ones is in RT's configuration, which only its searches tell.
+        raw = self._find(f"{mine} AND Status = '__Active__'", ticket_id)
+        closed = raw is None
+        raw = raw or self._find(mine, ticket_id)
+        if raw is None:
+            return None
+        rows = self._transactions(ticket_id, find_fields(raw, self._fields).values() if with_history else None)
+        comments = [row for row in rows if row.get("Type") == "Comment"]
+        if ticket_id in self._commented and not comments:
+            raise Misconfigured(HIDDEN)
+        ticket = ticket_of(
+            raw,
+            self._fields,
+            closed=closed,
+            time_zone=self._time_zone,
+            rows=rows if with_history else (),
+            refs=self._texts.refs(comments),
+        )
+        # RT's stamps are of whole seconds: a second change in that same second would leave the stamp as it is, and the
+        # poll would take it for seen. So a stamp that is still fresh is no stamp, and the poll looks once more.
+        fresh = ticket.updated_at is not None and self._clock() - ticket.updated_at < _RIPE
+        return replace(ticket, updated_at=None) if fresh else ticket
+
+    def find(self, key: str) -> str | None:
+        """See port. People call a ticket of RT by its id."""
+        return key if re.fullmatch(r"[1-9][0-9]{0,18}", key) else None
+
+    def recheck(self, ticket: Ticket, refs: Collection[str]) -> None:
+        """See port. A comment of RT is never seen by requestors."""
+
+    def changed_since(self, moment: datetime | None) -> Iterator[Sighting]:
+        """See port. In the order of ids; each ticket once.
+
+        RT reads a moment in a search in the account's time zone. Should that not be UTC, changes must not be missed:
+        so it is asked for half a day more, and what is too old is left out here.
+        """
+        since = moment.astimezone(UTC).replace(microsecond=0) if moment else None
+        condition = f"LastUpdated >= '{_canonical(since - _WESTERNMOST)}'" if since else "Status = '__Active__'"
+        last = 0
+        while True:
+            query = f"({self._scope}) AND {condition} AND id > {last}"
+            found = self._tickets(query, {"fields": "LastUpdated", "orderby": "id"})
+            for raw in found:
+                last, updated = int(raw["id"]), _moment_of(raw, "LastUpdated")
+                if since is None or updated is None or updated >= since:
+                    yield Sighting(str(last), str(last), updated)
+            if not found:
+                return
+
+    def _find(self, query: str, ticket_id: str) -> Json | None:
+        found = self._tickets(query, {"fields": _WANTED, "per_page": 2})
+        return next((raw for raw in found if str(raw["id"]) == ticket_id), None)
+
+    def _tickets(self, query: str, more: dict[str, str | int]) -> list[Json]:
+        return self._api.page("tickets", about="source", params={"query": query, **more})
+
+    def _transactions(self, ticket_id: str, fields: Iterable[CustomField] | None) -> list[Json]:
+        """Comments; with `fields`, the changes of status, due date and of these fields, too. Oldest first."""
+        types = ["Type = 'Comment'"]
+        if fields is not None:
+            types += ["Type = 'Status'", "(Type = 'Set' AND Field = 'Due')"]
+            types += [f"(Type = 'CustomField' AND Field = {field.id})" for field in fields]
+        # Nothing else is asked for: what the account may not see is left out of a page without a word, and a page that
+        # is short because of that would look like the last.
+        query = f"TicketId = {ticket_id} AND ({' OR '.join(types)})"
+        wanted = "Type,Field,OldValue,NewValue,Created,CustomFields"
+        return list(
+            self._api.walk("transactions", about="ticket", params={"query": query, "fields": wanted, "orderby": "id"})
+        )
+
+    # Writing
+
+    def edit(self, ticket: Ticket, edit: Edit) -> None:
+        """See port. The parts are changed one after the other, the comment last."""
+        _check_id(ticket.id)
+        if edit.status is not None:
+            self._move(ticket, edit.status)
+        if edit.due_on is not None:
+            self._set_due(ticket, edit.due_on)
+        for field, at in edit.moments.items():
+            self._set_moment(ticket, field, at)
+        if edit.comment is not None:
+            self._comment(ticket, edit.comment)
+
+    def _move(self, ticket: Ticket, status: str) -> None:
+        """Nothing is done if the ticket stands there already. What moves it on in the same moment has its way."""
+        if _same(ticket.status, status):
+            return
+        self._put(ticket, {"Status": status})
+        after = self._ticket(ticket.id)
+        if _same(str(after.get("Status")), ticket.status):
+            reachable = _reachable(after)
+            raise NoTransition(
+                f'Request Tracker did not move the ticket from "{ticket.status}" to "{status}". '
+                f"Offered there: {', '.join(reachable) or 'nothing (may the account modify tickets?)'}.",
+                reachable=reachable,
+            )
+
+    def _set_due(self, ticket: Ticket, due_on: date) -> None:
+        """A ticket that is due on that day already, at whatever hour, is left as it is."""
+        if ticket.due_on == due_on:
+            return
+        due = datetime.combine(due_on, DUE_AT, self._time_zone).astimezone(UTC)
+        said = self._put(ticket, {"Due": _canonical(due)})
+        self._compare(due, _moment_of(self._ticket(ticket.id), "Due"), "the due date", said)
+
+    def _set_moment(self, ticket: Ticket, name: str, at: datetime) -> None:
+        """A value that stands there already is not written again: RT 5.0 may erase what it is given twice."""
+        field = find_fields(ticket.raw, [name])[name]
+        kind = self._kind(field)
+        if kind == "DateTime":
+            wanted = at.astimezone(UTC).replace(microsecond=0)
+            if moment(field.value) != wanted:
+                said, kept = self._write(ticket, name, field, _canonical(at))
+                self._compare(wanted, moment(kept), f'"{field.name}"', said)
+            return
+        here = at.astimezone(self._time_zone)
+        if kind == "Date":
+            text = here.date().isoformat()
+        elif kind in {"Freeform", "Text"}:
+            text = here.replace(tzinfo=None).isoformat(sep=" ", timespec="seconds" if here.second else "minutes")
+        else:
+            raise Refused(f'A moment cannot be written into "{field.name}", a field of the kind "{kind}".')
+        if field.value != text:
+            said, kept = self._write(ticket, name, field, text)
+            if kept != text and (kind != "Date" or day(kept) != here.date()):
+                raise Refused(f'Request Tracker did not keep what was written into "{field.name}". {said}'.strip())
+
+    def _kind(self, field: CustomField) -> str:
+        """The field's type. It is told only to accounts that have the right to see it on the field itself, not by way
+        of the queue; of another one, what RT makes of a date and time is compared afterwards anyway."""
+        try:
+            return str(self._api.get(f"customfield/{field.id}", about="ticket").get("Type"))
+        except (Refused, TicketGone):
+            return "DateTime"
+
+    def _write(self, ticket: Ticket, name: str, field: CustomField, value: str) -> tuple[str, object]:
+        """(RT's words, what the field holds now)."""
+        said = self._put(ticket, {"CustomFields": {field.id: value}})
+        return said, find_fields(self._ticket(ticket.id), [name])[name].value
+
+    def _compare(self, wanted: datetime, kept: datetime | None, what: str, said: str) -> None:
+        if kept == wanted:
+            return
+        if kept is not None and abs(kept - wanted) <= timedelta(hours=14):
+            raise Misconfigured(WRONG_TIME_ZONE)
+        raise Refused(f"Request Tracker did not keep {what}. {said}".strip())
+
+    def _comment(self, ticket: Ticket, body: str) -> None:
+        """The refs stand in the comment's text, and in a field of its transaction as well, where RT tells them at once.
+
+        RT makes the comment and fills the field in two steps. If it comes to the first only, or has no such field, the
+        refs are read from the text.
+        """
+        refs = " ".join(sorted(find_refs(body)))
+        sent = {"Content": body, "ContentType": "text/html", "TxnCustomFields": {REFS_FIELD: refs}}
+        self._api.change("POST", f"ticket/{ticket.id}/comment", sent)
+        if len(self._commented) >= _COMMENTED_KEPT:
+            self._commented.clear()
+        self._commented.add(ticket.id)
+
+    def _ticket(self, ticket_id: str) -> Json:
+        return self._api.get(f"ticket/{ticket_id}", about="ticket")
+
+    def _put(self, ticket: Ticket, body: Json) -> str:
+        return self._api.change("PUT", f"ticket/{ticket.id}", body)
+
+
+class _RefsOfTexts:
+    """The refs of comments. Those that no field tells are read from the texts, and remembered: a comment of RT never
+    changes. Thread safe."""
+
+    def __init__(self, api: RequestTrackerApi) -> None:
+        self._api = api
+        self._known: dict[str, frozenset[str]] = {}
+        self._lock = threading.Lock()
+
+    def refs(self, comments: Iterable[Json]) -> frozenset[str]:
+        """The refs in all of these comments (transactions with their custom fields), whoever wrote them."""
+        found: set[str] = set()
+        unmarked: list[str] = []
+        for row in comments:
+            marked = refs_in_field(row)
+            found |= marked
+            if not marked:
+                unmarked.append(str(row["id"]))
+        return frozenset(found).union(*self._of_texts(unmarked).values())
+
+    def _of_texts(self, ids: Sequence[str]) -> dict[str, frozenset[str]]:
+        with self._lock:
+            known = {each: self._known[each] for each in ids if each in self._known}
+        unread = [each for each in ids if each not in known]
+        for start in range(0, len(unread), _TEXTS_AT_ONCE):
+            known |= self._read(unread[start : start + _TEXTS_AT_ONCE])
+        with self._lock:
+            if len(self._known) > _TEXTS_KEPT:
+                self._known.clear()
+            self._known |= {each: known[each] for each in unread}
+        return known
+
+    def _read(self, ids: Sequence[str]) -> dict[str, frozenset[str]]:
+        """One search for the texts of several comments; files that hang on them are not asked for."""
+        conditions = [{"field": "TransactionId", "value": each} for each in ids]
+        conditions.append({"field": "ContentType", "operator": "STARTSWITH", "value": "text/"})
+        conditions.append({"field": "Filename", "operator": "IS", "value": "NULL"})
+        params = {"query": json.dumps(conditions), "fields": "Content,TransactionId", "orderby": "id"}
+        found = {each: frozenset[str]() for each in ids}
+        for text in self._api.walk("attachments", about="ticket", params=params):
+            of = _transaction_of(text)
+            if of in found:
+                found[of] |= refs_in_text(text.get("Content"))
+        return found
+
+
+def _transaction_of(attachment: Json) -> str:
+    about = attachment.get("TransactionId")
+    return str(about.get("id") if isinstance(about, dict) else about)
+
+
+def _reachable(raw: Json) -> list[str]:
+    """The statuses that RT offers to this account from where the ticket stands: the actions of its lifecycle."""
+    links = raw.get("_hyperlinks")
+    offered = [each for each in (links if isinstance(links, list) else []) if isinstance(each, dict)]
+    return sorted({str(each.get("to")) for each in offered if each.get("ref") == "lifecycle"})
+
+
+def _canonical(at: datetime) -> str:
+    """The one spelling that RT neither misreads nor erases (facts: request-tracker, "DateTime CF in")."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def _moment_of(raw: Json, name: str) -> datetime | None:
+    return moment(raw.get(name))
+
+
+def _check_id(ticket_id: str) -> None:
+    # Ids come from webhooks and stand in URLs and TicketSQL.
+    if not re.fullmatch(r"[0-9]{1,19}", ticket_id, re.ASCII):
+        raise TicketGone("This is not the id of a ticket: ids are numbers.")
+
+
+def _same(one: str, other: str) -> bool:
+    return " ".join(one.split()).casefold() == " ".join(other.split()).casefold()
+
+
+def _make(connection: Connection) -> RequestTracker:
+    return RequestTracker(
+        url=connection.url,
+        token=connection.token,
+        scope=connection.scope,
+        fields=connection.fields,
+        time_zone=connection.time_zone,
+        clock=connection.clock,
+    )
+
+
+KIND = Kind(
+    make=_make,
+    markup=RequestTracker.markup,
+    read_ticket=read_ticket,
+    verify=request_tracker_webhooks.verify,
+    read_news=request_tracker_webhooks.read_news,
+)
