@@ -77,7 +77,7 @@ class StopSignals:
     """Whether SIGTERM or Ctrl-C has come since this was made.
 
     A plain flag, looked at again and again: a thread that waits for an event without end can sleep through a signal
-    that comes just before it does, and to set the event in the handler may wait for a lock that the thread itself holds.
+    that comes just before it does, and setting the event in the handler can wait for a lock that this thread holds.
     """
 
     def __init__(self) -> None:
