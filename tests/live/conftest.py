@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 
 from connector.application import utc_now
 from connector.trackers.request_tracker import RequestTracker
+from tests.live.beside import Beside
 from tests.live.request_tracker import MARIAS_TIME, QUEUE, Office, Receiver, Rt
 
 HERE = Path(__file__).parent
@@ -97,3 +98,10 @@ def make_tracker(rt: Rt, receiver: Receiver) -> Iterator[Callable[..., RequestTr
 @pytest.fixture
 def tracker(make_tracker: Callable[..., RequestTracker]) -> RequestTracker:
     return make_tracker()
+
+
+@pytest.fixture
+def beside(rt: Rt, tmp_path: Path) -> Iterator[Beside]:
+    connector = Beside(tmp_path, rt)
+    yield connector
+    connector.close()

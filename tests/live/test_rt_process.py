@@ -1,15 +1,12 @@
 """The real `connector run` beside a real Request Tracker, killed at every point and started again."""
 
-from collections import Counter
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
-from connector.inquiry.markup import find_refs
-from tests.live.request_tracker import CALL, EXAMPLE, NAME, QUEUE, Rt, step_1
-from tests.system.process import Connector, wait_for
+from tests.live.beside import Beside, refs_of
+from tests.live.request_tracker import CALL, NAME, Rt, step_1
+from tests.system.process import wait_for
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 
@@ -28,41 +25,6 @@ LETTERS = {
 }
 
 
-class Beside(Connector):
-    """A connector that listens where RT's webhook looks for it."""
-
-    def __init__(self, folder: Path, rt: Rt) -> None:
-        self._clock = folder / "clock"
-        self._clock.write_text("0", encoding="utf-8")
-        super().__init__(folder, self._clock)
-        self._rt, self._ahead = rt, 0
-        text = EXAMPLE.read_text(encoding="utf-8").replace("https://rt.example.org", rt.url)
-        text = text.replace(f"Queue = '{QUEUE}'", f"Queue = '{QUEUE}' AND id > {rt.latest()}")
-        for name, value in (("token", rt.tokens["connector"]), ("webhook-secret", rt.hook_secret)):
-            (folder / name).write_text(value, encoding="utf-8")
-            text = text.replace(f"/run/secrets/request-tracker-{name}", str(folder / name))
-        (self.mappings / f"{NAME}.yaml").write_text(text, encoding="utf-8")
-
-    def environment(self) -> dict[str, str]:
-        return super().environment() | {"CONNECTOR_LISTEN": f"127.0.0.1:{self._rt.hook_port}"}
-
-    @property
-    def now(self) -> datetime:
-        return datetime.now(UTC) + timedelta(seconds=self._ahead)
-
-    def let_doubts_pass(self) -> None:
-        """Set the clock past the time for which an act stays in doubt."""
-        self._ahead += 100
-        self._clock.write_text(str(self._ahead), encoding="utf-8")
-
-
-@pytest.fixture
-def beside(rt: Rt, tmp_path: Path) -> Iterator[Beside]:
-    connector = Beside(tmp_path, rt)
-    yield connector
-    connector.close()
-
-
 def ago(**span: float) -> datetime:
     return (datetime.now(UTC) - timedelta(**span)).replace(microsecond=0)
 
@@ -76,10 +38,6 @@ def due_cases(rt: Rt) -> dict[str, str]:
         rt.create(**step_1(903), **called): LETTERS["email_service_center"],
         rt.create(**step_1(904), **called, Service_Center_Emailed_At=ago(days=30)): LETTERS["email_headquarters"],
     }
-
-
-def refs_of(rt: Rt, ticket_id: str) -> Counter[str]:
-    return Counter(ref for text in rt.comments(ticket_id) for ref in find_refs(text))
 
 
 def test_killed_at_every_point_nothing_is_lost_and_nothing_said_twice(

@@ -70,14 +70,14 @@ def main() -> None:
     parser.add_argument("--beat", type=float)
     parser.add_argument("--die", action="append", default=[])
     parser.add_argument("command", nargs="+")
-    given = parser.parse_args()
+    given, options = parser.parse_known_args()  # options of the command are the connector's own
 
     move_clock(given.clock_file)
     if given.beat:
         metronome.ATTEND_SECONDS = given.beat
     for where in given.die:
         die_at(where)
-    connector(given.command, prog_name="connector")
+    connector([*given.command, *options], prog_name="connector")
 
 
 if __name__ == "__main__":
