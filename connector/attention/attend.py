@@ -37,6 +37,8 @@ from connector.trackers.port import (
 
 log = structlog.get_logger(__name__)
 
+TRY_REFUSED_AGAIN = timedelta(hours=6)
+
 
 class InDoubt(Exception):
     """An act of this ticket may still be under way at the tracker, until `until`."""
@@ -149,7 +151,7 @@ class Attendant:
             claim,
             now=now,
             stage=decision.stage,
-            attend_at=decision.attend_at,
+            attend_at=_sooner(decision.attend_at, now) if error else decision.attend_at,
             key=look.ticket.key,
             receipt_digest=digest,
             tracker_updated_at=look.ticket.updated_at,
@@ -207,3 +209,9 @@ class Attendant:
         self._store.sources.brake(source.name, now, reason)
         self._postpone(claim, now, reason, not_before=None)
         log.error("source stopped", reason=reason, hint=f"look into it, then: connector release {source.name}")
+
+
+def _sooner(attend_at: datetime | None, now: datetime) -> datetime:
+    """What the tracker refused or dropped is tried again within hours, for nothing may tell us that it was mended."""
+    again = now + TRY_REFUSED_AGAIN
+    return min(attend_at, again) if attend_at else again

@@ -65,6 +65,7 @@ def backfill(source_name: str | None, dry_run: bool, quiet: bool, as_json: bool)
     as usual. Run it before the first `connector run`; beside a running service it takes in what that does not know
     yet. With --dry-run it prints what would stay unsaid. That something stays unsaid is kept in the database only: if
     that is lost, run this again before the service starts.
+    A ticket whose comment stays unsaid is not moved to its present stage's status either; the next stage moves it.
 
     \b
     Examples:

@@ -86,7 +86,7 @@ def test_a_refused_due_date_keeps_nothing_else_from_being_done(desk: Desk) -> No
     assert desk.state(issue).stuck_since is None
     assert desk.store.acts.started(NAME, str(issue.id)) == {}
     desk.world.off_edit_screen.clear()
-    notice(desk, issue)
+    desk.wait(hours=7)  # nothing tells that it was mended: it is tried again all the same
     desk.attend()
     assert issue.values["duedate"]
     assert desk.state(issue).error is None
