@@ -4,17 +4,21 @@
 PYTHON ?= python3
 ARGS ?=
 VENV = .venv
+QUICK = not slow and not live and not postgres and not deploy
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 # Two installations at once in one .venv would spoil it.
 .NOTPARALLEL:
-.PHONY: help install demo test test-slow test-live lint types check ci clean venv runtime test-tools lint-tools
+.PHONY: help install demo test test-slow test-postgres test-deploy test-live bench lint types check ci clean venv runtime test-tools lint-tools bench-tools deploy-tools
 
 help:
 	@echo 'make demo       the connector beside a practice tracker, on this machine only (ARGS="--help" tells more)'
 	@echo 'make test       all tests but the slow suites, in under three minutes (ARGS="-k waits" chooses some)'
 	@echo 'make test-slow  the slow suites: real processes killed and restarted, many tickets'
+	@echo 'make test-postgres  the store on a real PostgreSQL, started on this machine as an ordinary user'
+	@echo 'make test-deploy  what deploy/ holds, by the tools made for each (those that are installed)'
+	@echo 'make bench      measure: tables of ratios, in docs/performance.md (ARGS="--quick" for a first look)'
 	@echo 'make test-live  against a real Request Tracker, started on this machine (Debian; root installs it once)'
 	@echo 'make lint       style, formatting and import rules'
 	@echo 'make types      mypy, strict'
@@ -29,10 +33,19 @@ demo: runtime
 	@$(VENV)/bin/connector demo $(ARGS)
 
 test: test-tools
-	@$(VENV)/bin/pytest -n 2 -m "not slow and not live" $(ARGS)
+	@$(VENV)/bin/pytest -n 2 -m "$(QUICK)" $(ARGS)
 
 test-slow: test-tools
-	@$(VENV)/bin/pytest -m slow $(ARGS)
+	@$(VENV)/bin/pytest -m "slow and not postgres and not deploy" $(ARGS)
+
+test-postgres: test-tools
+	@$(VENV)/bin/pytest -m postgres $(ARGS)
+
+test-deploy: deploy-tools
+	@$(VENV)/bin/pytest -m deploy $(ARGS)
+
+bench: bench-tools
+	@$(VENV)/bin/python -m tests.benchmarks $(ARGS)
 
 test-live: test-tools
 	@$(VENV)/bin/pytest -m live $(ARGS)
@@ -75,7 +88,9 @@ venv:
 runtime: EXTRA =
 test-tools: EXTRA = [test]
 lint-tools: EXTRA = [lint]
-runtime test-tools lint-tools: venv
+bench-tools: EXTRA = [test,bench]
+deploy-tools: EXTRA = [test,deploy]
+runtime test-tools lint-tools bench-tools deploy-tools: venv
 	@now="$$(cksum < pyproject.toml)"; \
 	if [ "$$(cat "$(VENV)/installed-$@" 2>/dev/null)" != "$$now" ]; then \
 	  echo 'Installing into $(VENV) ($@)'; \

@@ -1,29 +1,17 @@
-"""The only place that wires parts together: settings and mappings in, a running service or a single command out."""
+"""Mappings in, sources with their trackers out. With service.py the only place that wires parts together."""
 
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import structlog
-
-from connector import __version__, kinds
+from connector import kinds
 from connector.attention.source import Source
 from connector.mapping.loading import Mistake, load_mappings
 from connector.mapping.reading import wanted_fields
 from connector.mapping.schema import Mapping, Secret, SecretError
-from connector.settings import Settings
 from connector.trackers.port import AccessRefused, Connection, Kind, Markup, Misconfigured, Ticket, Tracker
-
-if TYPE_CHECKING:
-    from connector.web.health import Health
-    from connector.web.webhooks import WebSource
-
-log = structlog.get_logger(__name__)
 
 Clock = Callable[[], datetime]
 
@@ -118,88 +106,3 @@ def _read(secret: Secret) -> str:
 def _digest_key(mapping: Mapping) -> bytes:
     """The key of receipt digests. It follows from the tracker's token, so it is kept nowhere (docs/decisions)."""
     return hashlib.sha256(b"receipt digests of " + _read(mapping.tracker.token).encode()).digest()
-
-
-class Service:
-    """`connector run`: web and attention in one process."""
-
-    def __init__(self, settings: Settings, clock: Clock = utc_now, *, look_over_setup: bool = False) -> None:
-        """`look_over_setup`: also look, now and then, whether the trackers are set up as the mappings need it."""
-        # Only a service needs the web, the database and the metronome: without them the other commands start sooner.
-        from connector.attention.attend import Attendant  # noqa: PLC0415  as said
-        from connector.attention.clock import LEASE, Metronome  # noqa: PLC0415  as said
-        from connector.attention.metered import Metered  # noqa: PLC0415  as said
-        from connector.metrics import Metrics  # noqa: PLC0415  as said
-        from connector.setup.live_check import look_over  # noqa: PLC0415  as said
-        from connector.setup.lookout import Lookout  # noqa: PLC0415  as said
-        from connector.setup.wanted import webhook_of  # noqa: PLC0415  as said
-        from connector.store import Store, open_database  # noqa: PLC0415  as said
-        from connector.web.app import create_app  # noqa: PLC0415  as said
-        from connector.web.health import Limits, read_health, read_snapshots  # noqa: PLC0415  as said
-        from connector.web.server import WebServer  # noqa: PLC0415  as said
-
-        self._clock = clock
-        self._limits, self._read_health = Limits(settings.poll_seconds, started_at=clock()), read_health
-        sources = load_sources(settings.mappings, clock)
-        self.store = Store(open_database(settings.database_url, exclusive=True))
-        self.metrics = Metrics(sources, snapshot=lambda: read_snapshots(self.store, list(sources), clock()))
-        self.sources = {
-            name: replace(source, tracker=Metered(source.tracker, self.metrics, name))
-            for name, source in sources.items()
-        }
-        watched = sources.values() if look_over_setup else ()
-        self._lookout = Lookout(
-            {
-                source.name: partial(look_over, source.mapping, webhook_of(source.name, settings.public_url))
-                for source in watched
-            }
-        )
-        self.metronome = Metronome(
-            self.sources,
-            self.store,
-            Attendant(self.store, self.metrics, clock, lease=LEASE),
-            clock,
-            workers=settings.workers,
-            poll_seconds=settings.poll_seconds,
-        )
-        app = create_app(
-            {name: _web_source(source.mapping) for name, source in self.sources.items()},
-            self.store,
-            self.metrics,
-            clock,
-            self.health,
-            on_notice=lambda _source: self.metronome.wake(),
-        )
-        self.web = WebServer(app, *settings.listen)
-
-    def start(self) -> None:
-        """Listen and attend. Returns at once, however many tickets are open."""
-        self.web.start()
-        self.metronome.start()
-        self._lookout.start()
-        log.info("connector started", url=self.web.url, sources=list(self.sources), version=__version__)
-
-    def stop(self) -> None:
-        """Take no more requests, finish the looks in hand, and give everything back."""
-        self._lookout.stop()
-        self.web.stop()
-        self.metronome.stop()
-        for source in self.sources.values():
-            source.tracker.close()
-        self.store.close()
-        log.info("connector stopped")
-
-    def health(self) -> "Health":
-        """What /readyz tells."""
-        misconfigured = self._lookout.misconfigured()
-        return self._read_health(self.store, list(self.sources), self._clock(), self._limits, misconfigured)
-
-
-def _web_source(mapping: Mapping) -> "WebSource":
-    from connector.web.webhooks import WebSource  # noqa: PLC0415  as in Service
-
-    def secrets() -> list[str]:
-        return [secret.read() for secret in mapping.tracker.webhook_secrets]
-
-    kind = kind_of(mapping)
-    return WebSource(mapping.source, secrets, kind.verify, kind.read_news)

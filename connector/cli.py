@@ -6,7 +6,7 @@ import sys
 import click
 
 from connector import __version__
-from connector.commands import backfill, checking, service, setup, sources, tickets
+from connector.commands import backfill, checking, database, service, setup, sources, tickets
 
 
 class InOrder(click.Group):
@@ -32,16 +32,21 @@ def main() -> None:
       connector backfill --dry-run
                                what would happen on every open ticket
       connector run            the service: webhooks and attention
+      connector web, work      the same in many processes, on PostgreSQL
 
     \b
     Settings come from the environment:
       CONNECTOR_MAPPINGS       mapping file, or folder of them (default field_mappings/)
-      CONNECTOR_DATABASE_URL   default sqlite:///connector.sqlite3, a file in this folder
+      CONNECTOR_DATABASE_URL   default sqlite:///connector.sqlite3, a file in this folder; or
+                               postgresql://user@host/name for many processes
       CONNECTOR_LISTEN         address of webhooks and health (default 127.0.0.1:8080)
       CONNECTOR_PUBLIC_URL     where trackers reach it from outside: https://your-address
       CONNECTOR_POLL_SECONDS   how often to look for changes no webhook told (default 300)
-      CONNECTOR_WORKERS        tickets attended to at the same time (default 4)
+      CONNECTOR_WORKERS        tickets of each source attended to at the same time (default 4)
       CONNECTOR_LOG_FORMAT     console or json (default: console on a terminal)
+      CONNECTOR_HEARTBEAT_URL  asked for every minute while all is well (default: none)
+      CONNECTOR_SENTRY_DSN     where errors are sent, nothing personal in them (default: none)
+      OTEL_EXPORTER_OTLP_ENDPOINT and others: spans for OpenTelemetry, by its own variables
 
     \b
     Every command ends with status 0 if all went well, 1 if something is wrong (and says what),
@@ -59,6 +64,9 @@ for _command in (
     checking.simulate,
     backfill.backfill,
     service.run,
+    service.web,
+    service.work,
+    database.db,
     tickets.explain,
     tickets.tickets,
     sources.poll,

@@ -16,12 +16,12 @@ from types import TracebackType
 from typing import Self
 from zoneinfo import ZoneInfo
 
-from connector.application import Service
 from connector.inquiry.wording import day_text
 from connector.practice.clock import PracticeClock
 from connector.practice.sample import CONNECTOR_TOKEN, sample_world
 from connector.practice.server import PracticeServer
 from connector.practice.world import Event
+from connector.service import Service
 from connector.settings import Settings
 from connector.web.server import ListenError
 
@@ -54,7 +54,7 @@ class Demo:
             self.tracker.world.listeners.append(self._events.put)
             self.service.start()
             self.tracker.hooks.register(f"{self.service.web.url}/webhooks/{SOURCE}", secret)
-            clock.on_move.append(lambda _moment: self.service.metronome.wake())
+            clock.on_move.append(lambda _moment: self.service.wake())
             self._stack = stack.pop_all()
         return self
 

@@ -1,18 +1,36 @@
-"""What the connector counts, and how its sources stand, for Prometheus. No label holds what came from outside."""
+"""What the connector counts, and how its sources stand, for Prometheus. No label holds what came from outside.
+
+Every metric is described in deploy/prometheus/README.md. Counters are of this process; the gauges of sources are read
+from the store, so that all nodes of one database show the same.
+"""
 
 import re
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from importlib import metadata
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from connector.patience import Patience, TooSlow
+
 log = structlog.get_logger(__name__)
+
+# They would be a second series beside each counter, which nobody asks for.
+disable_created_metrics()  # type: ignore[no-untyped-call]  # prometheus-client types most, but not this
 
 WEBHOOK_RESULTS = frozenset(
     {"accepted", "ignored", "refused_signature", "unreadable", "too_large", "unavailable", "unknown_source"}
@@ -25,11 +43,15 @@ LOOK_OUTCOMES = frozenset(
 CALL_OUTCOMES = frozenset(
     {"ok", "unavailable", "rate_limited", "access_refused", "misconfigured", "gone", "refused", "failed"}
 )
+NOTICES = frozenset({"webhook", "node"})
+DATABASE_ERRORS = frozenset({"busy", "damaged", "full", "read_only", "unreachable"})
+HEARTBEATS = frozenset({"sent", "held_back", "failed"})
 OTHER = "other"  # stands for every label value that is not foreseen
 UNKNOWN_SOURCE = "(unknown)"  # no source can have this name
 
 _EVENT = re.compile(r"[a-z][a-z_:]{0,39}")
 _EVENTS = 50  # different ones that get a series of their own
+_FRESH_SECONDS = 60.0  # how long gauges are shown while they cannot be read anew: counting may take long
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +67,7 @@ class SourceSnapshot:
     last_poll_at: datetime | None
     is_braked: bool
     is_paused: bool
+    is_misconfigured: bool = False
 
 
 class Metrics:
@@ -78,6 +101,30 @@ class Metrics:
             buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
             registry=registry,
         )
+        self._pauses = Counter(
+            "connector_rate_limit_pause_seconds_total",
+            "Seconds of pause that trackers have asked for.",
+            ["source"],
+            registry=registry,
+        )
+        self._intake = Histogram(
+            "connector_webhook_seconds",
+            "Accepted webhooks, from the request to its answer, the commit included.",
+            ["source"],
+            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+            registry=registry,
+        )
+        self._notices = Counter(
+            "connector_notices_total", "Notices that a ticket became due, by who told.", ["by"], registry=registry
+        )
+        self._database_errors = Counter(
+            "connector_database_errors_total", "Failures of the database.", ["kind"], registry=registry
+        )
+        self._heartbeats = Counter(
+            "connector_heartbeats_total", "Heartbeats to the outside.", ["outcome"], registry=registry
+        )
+        self._show_from_the_start()
+        ProcessCollector(registry=registry)
         build = Gauge("connector_build_info", "The version that runs.", ["version"], registry=registry)
         build.labels(version or metadata.version("inquiry-connector")).set(1)
         registry.register(_Gauges(snapshot))
@@ -98,9 +145,46 @@ class Metrics:
         """Count a call to the tracker, and how long it took."""
         self._calls.labels(self._source(source), _one_of(CALL_OUTCOMES, outcome)).observe(seconds)
 
+    def pause_asked(self, source: str, seconds: float) -> None:
+        """A tracker has asked for a pause of so many seconds (429)."""
+        self._pauses.labels(self._source(source)).inc(max(seconds, 0))
+
+    def took_in(self, source: str, seconds: float) -> None:
+        """A webhook about a ticket was answered, its commit included, so many seconds after it came."""
+        self._intake.labels(self._source(source)).observe(seconds)
+
+    def noticed(self, by: str) -> None:
+        """A ticket became due. `by`: a "webhook" of this process, or another "node", by way of the database."""
+        self._notices.labels(_one_of(NOTICES, by)).inc()
+
+    def database_failed(self, kind: str) -> None:
+        """The database could not be used. `kind` is the class of the DatabaseError, such as "read_only"."""
+        self._database_errors.labels(_one_of(DATABASE_ERRORS, kind)).inc()
+
+    def beat(self, outcome: str) -> None:
+        """A heartbeat was due."""
+        self._heartbeats.labels(_one_of(HEARTBEATS, outcome)).inc()
+
     def render(self) -> bytes:
         """All metrics in Prometheus' text format. Without the gauges of the sources if their snapshot cannot be had."""
         return generate_latest(self._registry)
+
+    def _show_from_the_start(self) -> None:
+        """Zero what alerts ask for: an increase of a series that did not exist before cannot be seen."""
+        for source in self._sources:
+            self._pauses.labels(source)
+            self._intake.labels(source)
+            for result in sorted(WEBHOOK_RESULTS):
+                self._webhooks.labels(source, result, "")
+            for kind in sorted(ACT_KINDS):
+                for outcome in sorted(ACT_OUTCOMES):
+                    self._acts.labels(source, kind, outcome)
+        for by in sorted(NOTICES):
+            self._notices.labels(by)
+        for kind in sorted(DATABASE_ERRORS):
+            self._database_errors.labels(kind)
+        for outcome in sorted(HEARTBEATS):
+            self._heartbeats.labels(outcome)
 
     def _source(self, name: str) -> str:
         return name if name in self._sources else UNKNOWN_SOURCE
@@ -119,20 +203,20 @@ def _one_of(allowed: frozenset[str], value: str) -> str:
 
 
 class _Gauges(Collector):
-    """What is read from the store at the moment somebody asks."""
+    """What is read from the store when somebody asks, or has been read less than a minute ago."""
 
     def __init__(self, snapshot: Callable[[], Iterable[SourceSnapshot]]) -> None:
         self._snapshot = snapshot
+        self._read = Patience(self._read_now)
+        self._found: tuple[SourceSnapshot, ...] = ()
+        self._fresh_until = 0.0  # monotonic
+        self._read_at = 0.0  # seconds since 1970; 0: never
 
     def describe(self) -> list[GaugeMetricFamily]:
         return []  # registering must not read the store
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        try:
-            sources = list(self._snapshot())
-        except Exception as error:  # whatever it is: the counters can be read all the same
-            log.warning("gauges cannot be read", exc_info=error)
-            sources = []
+        sources = self._current()
         tickets = GaugeMetricFamily("connector_tickets", "Tickets.", labels=["source", "state"])
         for one in sources:
             for state, count in (("open", one.open), ("due", one.due), ("stuck", one.stuck)):
@@ -143,6 +227,25 @@ class _Gauges(Collector):
             for one in sources:
                 gauge.add_metric([one.source], value(one))
             yield gauge
+        yield GaugeMetricFamily(
+            "connector_gauges_read_timestamp_seconds",
+            "When the gauges of the sources were read from the store; 0: not yet.",
+            value=self._read_at,
+        )
+
+    def _current(self) -> tuple[SourceSnapshot, ...]:
+        try:
+            self._read()
+        except TooSlow:
+            log.warning("gauges cannot be read", reason="the database does not answer in time")
+        except Exception as error:  # whatever it is: the counters can be read all the same
+            log.warning("gauges cannot be read", exc_info=error)
+        return self._found if time.monotonic() < self._fresh_until else ()
+
+    def _read_now(self) -> None:
+        self._found = tuple(self._snapshot())
+        self._fresh_until = time.monotonic() + _FRESH_SECONDS
+        self._read_at = time.time()
 
 
 def _timestamp(moment: datetime | None) -> float:
@@ -163,4 +266,9 @@ _GAUGES: tuple[tuple[str, str, Callable[[SourceSnapshot], float]], ...] = (
     ),
     ("connector_brake", "1 while the brake is on.", lambda one: one.is_braked),
     ("connector_paused", "1 while the source is left alone for a time.", lambda one: one.is_paused),
+    (
+        "connector_misconfigured",
+        "1 while the tracker is not as the mapping needs it.",
+        lambda one: one.is_misconfigured,
+    ),
 )

@@ -48,12 +48,16 @@ class Settings:
     """How the connector runs. The defaults are those of `connector run` in a fresh folder."""
 
     mappings: Path = Path("field_mappings")  # a file, or a folder of them
-    database_url: str = "sqlite:///connector.sqlite3"  # SQLAlchemy's; relative to the working directory
+    # SQLAlchemy's; a SQLite file is relative to the working directory. May hold a password.
+    database_url: str = field(default="sqlite:///connector.sqlite3", repr=False)
     listen: Address = _DEFAULT_ADDRESS
     poll_seconds: int = 300
     log_format: LogFormat = field(default_factory=_log_format_for_stderr)
     workers: int = 4  # threads attending to tickets
     public_url: str | None = None  # where trackers reach the webhooks, without a slash at its end
+    # Whoever knows these may speak in our name.
+    heartbeat_url: str | None = field(default=None, repr=False)  # asked for every minute while all is well
+    sentry_dsn: str | None = field(default=None, repr=False)  # where errors are sent
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "Settings":
@@ -95,13 +99,15 @@ def _path(text: str) -> Path:
 
 def _database_url(text: str) -> str:
     scheme, separator, rest = text.partition("://")
-    kind = scheme.lower().partition("+")[0]
-    if separator and kind in {"postgresql", "postgres"}:
-        raise ValueError("PostgreSQL is not supported yet by this version: write sqlite:///connector.sqlite3")
-    if kind != "sqlite" or not rest.startswith("/") or not rest.strip("/"):
+    if separator and scheme.lower() in {"postgresql", "postgresql+psycopg"}:
+        return text
+    if separator and scheme.lower().startswith("postgres"):
+        raise ValueError("write PostgreSQL's address as postgresql://user@host/database")
+    if scheme.lower().partition("+")[0] != "sqlite" or not rest.startswith("/") or not rest.strip("/"):
         raise ValueError(
             "write sqlite:/// and the path of a file: sqlite:///connector.sqlite3 in the working directory, "
-            "sqlite:////var/lib/connector/connector.sqlite3 (four slashes) anywhere else"
+            "sqlite:////var/lib/connector/connector.sqlite3 (four slashes) anywhere else; or, for several nodes, "
+            "postgresql://user@host/database"
         )
     return text
 
@@ -119,19 +125,40 @@ def _address(text: str) -> Address:
 
 
 def _public_url(text: str) -> str:
+    written = "write the address under which trackers reach the connector, such as https://connector.example.org"
+    _check_address(text, written, "only https keeps webhooks from being read on their way")
+    parts = urlsplit(text)
+    if parts.query or parts.fragment or "@" in parts.netloc or "/webhooks" in parts.path:
+        raise ValueError(f"{written}: no user, no question mark, no #, and without /webhooks/...")
+    return text.rstrip("/")
+
+
+def _heartbeat_url(text: str) -> str:
+    written = "write the address to ask for while all is well, such as https://hc.example.org/ping/..."
+    _check_address(text, written, "only https keeps it from being read on its way")
+    return text
+
+
+def _sentry_dsn(text: str) -> str:
+    written = "write the DSN of a Sentry project, such as https://KEY@sentry.example.org/42"
+    _check_address(text, written, "only https keeps errors from being read on their way")
+    parts = urlsplit(text)
+    if not parts.username or not re.fullmatch(r"/(.+/)?[0-9]+", parts.path) or parts.query or parts.fragment:
+        raise ValueError(written)
+    return text
+
+
+def _check_address(text: str, written: str, why_https: str) -> None:
+    """Raises ValueError, beginning with `written`, unless this is an http address, over TLS or on this machine."""
     try:
         parts = urlsplit(text)
         host, port = parts.hostname, parts.port
     except ValueError:
-        host, port = None, None
-    written = "write the address under which trackers reach the connector, such as https://connector.example.org"
+        raise ValueError(written) from None
     if not host or port == 0 or parts.scheme not in {"http", "https"} or not text.isprintable() or " " in text:
         raise ValueError(written)
-    if parts.query or parts.fragment or "@" in parts.netloc or "/webhooks" in parts.path:
-        raise ValueError(f"{written}: no user, no question mark, no #, and without /webhooks/...")
     if parts.scheme == "http" and not _is_loopback(host):
-        raise ValueError(f"{written}: only https keeps webhooks from being read on their way")
-    return text.rstrip("/")
+        raise ValueError(f"{written}: {why_https}")
 
 
 def _is_loopback(host: str) -> bool:
@@ -168,4 +195,6 @@ _READERS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "CONNECTOR_LOG_FORMAT": ("log_format", _log_format),
     "CONNECTOR_WORKERS": ("workers", _number(1, 64, "threads")),
     "CONNECTOR_PUBLIC_URL": ("public_url", _public_url),
+    "CONNECTOR_HEARTBEAT_URL": ("heartbeat_url", _heartbeat_url),
+    "CONNECTOR_SENTRY_DSN": ("sentry_dsn", _sentry_dsn),
 }

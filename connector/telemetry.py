@@ -6,6 +6,7 @@ by where it was raised. Its message is shown only if the exception is one of our
 answer or a field's value.
 """
 
+import json
 import logging
 import re
 import secrets
@@ -13,7 +14,7 @@ import sys
 import threading
 import traceback
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from datetime import date, datetime, time, timedelta
 from enum import Enum
@@ -178,7 +179,8 @@ def _with_error(_: object, __: str, event: EventDict) -> EventDict:
 # ---- Logs
 
 _NOT_SHOWN = frozenset({"exc_info", "stack_info", "_record", "_from_structlog"})  # taken away before a line is written
-_QUIET = ("alembic", "apscheduler", "jira", "sqlalchemy", "urllib3", "waitress")
+_QUIET = ("alembic", "apscheduler", "jira", "opentelemetry", "sentry_sdk", "sqlalchemy", "urllib3", "waitress")
+_OBSERVERS = ("opentelemetry", "sentry_sdk")  # they send what forward() hands on
 
 
 class _Handler(logging.StreamHandler[TextIO]):
@@ -197,14 +199,6 @@ def configure(log_format: Literal["console", "json"], stream: TextIO | None = No
     Uncaught exceptions are logged in the same way instead of being printed with their messages.
     """
     stream = stream or sys.stderr
-    shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
-        _mask_event,
-        _with_error,
-        structlog.stdlib.add_logger_name,
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
     renderer: Processor = structlog.processors.JSONRenderer()
     if log_format == "console":
         renderer = structlog.dev.ConsoleRenderer(colors=stream.isatty())
@@ -212,7 +206,7 @@ def configure(log_format: Literal["console", "json"], stream: TextIO | None = No
         processors=[
             structlog.stdlib.filter_by_level,
             structlog.stdlib.PositionalArgumentsFormatter(),
-            *shared,
+            *_shared(),
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -220,12 +214,7 @@ def configure(log_format: Literal["console", "json"], stream: TextIO | None = No
         cache_logger_on_first_use=False,
     )
     handler = _Handler(stream)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
-            foreign_pre_chain=shared,
-        )
-    )
+    handler.setFormatter(_formatter(renderer))
     root = logging.getLogger()
     for earlier in [one for one in root.handlers if isinstance(one, _Handler)]:
         root.removeHandler(earlier)
@@ -236,6 +225,54 @@ def configure(log_format: Literal["console", "json"], stream: TextIO | None = No
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a queue of requests is no news
     sys.excepthook = _log_uncaught
     threading.excepthook = _log_uncaught_in_thread
+
+
+def _shared() -> list[Processor]:
+    """What every event passes, whoever logs it."""
+    return [
+        structlog.contextvars.merge_contextvars,
+        _mask_event,
+        _with_error,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+
+
+def _formatter(renderer: Processor) -> logging.Formatter:
+    return structlog.stdlib.ProcessorFormatter(
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        foreign_pre_chain=_shared(),
+    )
+
+
+class _Forwarder(logging.Handler):
+    """Hands errors on, and warnings with an exception that was not foreseen, as plain JSON, masked as in the log."""
+
+    def __init__(self, receive: Callable[[dict[str, Any]], object]) -> None:
+        super().__init__(logging.WARNING)
+        self._receive = receive
+        self.setFormatter(_formatter(structlog.processors.JSONRenderer()))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.name.partition(".")[0] not in _OBSERVERS:
+            try:
+                shown = json.loads(self.format(record))
+                if record.levelno >= logging.ERROR or "raised" in shown:
+                    self._receive(shown)
+            except Exception:  # noqa: BLE001  the log has the error itself; there is nobody to tell of this one
+                return
+
+
+def forward(receive: Callable[[dict[str, Any]], object]) -> Callable[[], None]:
+    """Hand every error that is logged to `receive`, as the log shows it, until the returned function is called.
+
+    So are warnings that come with an exception: one that nobody foresaw. What is handed on has `event`, `level`,
+    `logger`, `timestamp`, what was logged and bound, and `raised` (see described()).
+    """
+    handler = _Forwarder(receive)
+    logging.getLogger().addHandler(handler)
+    return lambda: logging.getLogger().removeHandler(handler)
 
 
 def _mask_event(_: object, __: str, event: EventDict) -> EventDict:

@@ -16,6 +16,8 @@ NAMES = [
     "CONNECTOR_LOG_FORMAT",
     "CONNECTOR_WORKERS",
     "CONNECTOR_PUBLIC_URL",
+    "CONNECTOR_HEARTBEAT_URL",
+    "CONNECTOR_SENTRY_DSN",
 ]
 
 
@@ -34,6 +36,8 @@ def test_without_any_variable_the_documented_defaults_hold() -> None:
     assert settings.poll_seconds == 300
     assert settings.workers == 4
     assert settings.public_url is None
+    assert settings.heartbeat_url is None
+    assert settings.sentry_dsn is None
 
 
 @pytest.mark.parametrize(("is_terminal", "expected"), [(True, "console"), (False, "json")])
@@ -54,6 +58,8 @@ def test_every_variable_is_read() -> None:
             "CONNECTOR_LOG_FORMAT": "JSON",
             "CONNECTOR_WORKERS": "16",
             "CONNECTOR_PUBLIC_URL": "https://connector.example.org/inquiry/",
+            "CONNECTOR_HEARTBEAT_URL": "https://hc.example.org/ping/5ecret-5ecret",
+            "CONNECTOR_SENTRY_DSN": "https://5ecret@sentry.example.org/team/42",
         }
     )
     assert settings == Settings(
@@ -64,8 +70,19 @@ def test_every_variable_is_read() -> None:
         log_format="json",
         workers=16,
         public_url="https://connector.example.org/inquiry",
+        heartbeat_url="https://hc.example.org/ping/5ecret-5ecret",
+        sentry_dsn="https://5ecret@sentry.example.org/team/42",
     )
     assert settings.listen == ("::1", 0)
+
+
+def test_settings_that_are_shown_show_no_secret() -> None:
+    given = {
+        "CONNECTOR_DATABASE_URL": "postgresql://connector:hunter2@db/connector",
+        "CONNECTOR_HEARTBEAT_URL": "https://hc.example.org/ping/hunter2",
+        "CONNECTOR_SENTRY_DSN": "https://hunter2@sentry.example.org/42",
+    }
+    assert "hunter2" not in repr(Settings.from_environment(given))
 
 
 def test_an_empty_variable_is_as_good_as_none() -> None:
@@ -75,8 +92,8 @@ def test_an_empty_variable_is_as_good_as_none() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "advice"),
     [
-        ("CONNECTOR_DATABASE_URL", "postgresql://user:hunter2@db/x", "not supported yet by this version"),
-        ("CONNECTOR_DATABASE_URL", "postgresql+psycopg://user:hunter2@db/x", "not supported yet by this version"),
+        ("CONNECTOR_DATABASE_URL", "postgres://user:hunter2@db/x", "write PostgreSQL's address as postgresql://"),
+        ("CONNECTOR_DATABASE_URL", "postgresql+psycopg2://user:hunter2@db/x", "as postgresql://user@host/database"),
         ("CONNECTOR_DATABASE_URL", "mysql://user:hunter2@db/x", "write sqlite:///"),
         ("CONNECTOR_DATABASE_URL", "sqlite://", "write sqlite:///"),
         ("CONNECTOR_DATABASE_URL", "sqlite:///", "write sqlite:///"),
@@ -106,6 +123,15 @@ def test_an_empty_variable_is_as_good_as_none() -> None:
         ("CONNECTOR_PUBLIC_URL", "https://x.example?secret=hunter2", "no question mark"),
         ("CONNECTOR_PUBLIC_URL", "https://x.example/webhooks/cases/hunter2", "without /webhooks"),
         ("CONNECTOR_PUBLIC_URL", "http://x.example", "only https"),
+        ("CONNECTOR_HEARTBEAT_URL", "hc.example.org/hunter2", "such as https://hc.example.org/ping/..."),
+        ("CONNECTOR_HEARTBEAT_URL", "http://hc.example.org/hunter2", "only https"),
+        ("CONNECTOR_HEARTBEAT_URL", "https://[::1/hunter2", "write the address to ask for"),
+        ("CONNECTOR_HEARTBEAT_URL", "https://hc.example.org/hunter2 hunter2", "write the address to ask for"),
+        ("CONNECTOR_SENTRY_DSN", "https://sentry.example.org/42", "https://KEY@sentry.example.org/42"),
+        ("CONNECTOR_SENTRY_DSN", "https://hunter2@sentry.example.org", "https://KEY@sentry.example.org/42"),
+        ("CONNECTOR_SENTRY_DSN", "https://hunter2@sentry.example.org/x", "https://KEY@sentry.example.org/42"),
+        ("CONNECTOR_SENTRY_DSN", "http://hunter2@sentry.example.org/42", "only https"),
+        ("CONNECTOR_SENTRY_DSN", "hunter2", "https://KEY@sentry.example.org/42"),
     ],
 )
 def test_a_mistake_is_told_with_the_variable_and_what_to_write(name: str, value: str, advice: str) -> None:
@@ -122,6 +148,10 @@ def test_a_mistake_is_told_with_the_variable_and_what_to_write(name: str, value:
         ("CONNECTOR_POLL_SECONDS", "86400"),
         ("CONNECTOR_WORKERS", "64"),
         ("CONNECTOR_PUBLIC_URL", "http://127.0.0.1:8080"),
+        ("CONNECTOR_DATABASE_URL", "postgresql://user:hunter2@db/x"),
+        ("CONNECTOR_DATABASE_URL", "postgresql+psycopg://user@/x?host=/run/postgresql"),
+        ("CONNECTOR_HEARTBEAT_URL", "http://127.0.0.1:8000/ping"),
+        ("CONNECTOR_SENTRY_DSN", "http://key@127.0.0.1:9000/1"),
     ],
 )
 def test_what_is_just_allowed(name: str, value: str) -> None:

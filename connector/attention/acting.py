@@ -1,5 +1,6 @@
 """The acts of one look, done on the ticket: each is noted as started before the call and as done after it."""
 
+import contextlib
 import itertools
 from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import date, datetime, timedelta
@@ -14,6 +15,7 @@ from connector.inquiry.markup import Markup, render
 from connector.metrics import Metrics
 from connector.store import Store
 from connector.store.attention import Claim
+from connector.store.errors import DatabaseError
 from connector.trackers.port import (
     AccessRefused,
     CommentWentPublic,
@@ -58,6 +60,9 @@ class Actor:
             for act in batch:
                 try:
                     self._do(source, claim, look, [act], notes)
+                except NotKept as dropped:
+                    errors.append(dropped.message)
+                    log.warning("act not kept", kind=act.kind, ref=act.ref, reason=dropped.message)
                 except Refused as refusal:
                     if act.kind == "comment":
                         raise
@@ -96,23 +101,28 @@ class Actor:
         refs = self._start(claim, look, acts)
         try:
             source.tracker.edit(look.ticket, edit_of(source, acts, notes))
-        except NotKept:
-            # The comment stands. What is lacking of the rest shows at the next look, which tries that alone, until an
-            # admin has mended the tracker; so the ticket goes on telling of it (`connector tickets`).
-            self._finish(source, claim, look, [act for act in acts if act.kind == "comment"])
-            for act in acts:
-                if act.kind != "comment":
-                    self._metrics.acted(source.name, act.kind, "refused")
-            self.drop(claim, refs)
+        except NotKept as error:
+            # The rest stands. What is lacking is tried alone at the next look, which comes within hours
+            # (attend.TRY_REFUSED_AGAIN), until an admin has mended the tracker; so long the ticket tells of it.
+            lacking = [act for act in acts if _is_dropped(source, act, error)]
+            self._finish_but(source, claim, look, acts, lacking, "refused")
+            raise
+        except CommentWentPublic:
+            # It was taken back, or is told to be by hand; what came with it in one call was done all the same. Whatever
+            # the database says to that, the source must stop.
+            with contextlib.suppress(DatabaseError):
+                lacking = [act for act in acts if act.kind == "comment"]
+                self._finish_but(source, claim, look, acts, lacking, "failed")
             raise
         except TrackerError as error:
             unknown = isinstance(error, Unavailable) and error.outcome_unknown
             outcome = "unknown" if unknown else "refused" if isinstance(error, Refused) else "failed"
-            for act in acts:
+            is_refused = isinstance(error, Refused | AccessRefused | Misconfigured)
+            for act in acts if len(acts) == 1 or not is_refused else ():  # else each is tried alone, and counted then
                 self._metrics.acted(source.name, act.kind, outcome)
             if not unknown:
                 self.drop(claim, refs)
-            if isinstance(error, AccessRefused | Misconfigured) and not isinstance(error, CommentWentPublic):
+            if isinstance(error, AccessRefused | Misconfigured):
                 # The account and the mapping have just served to fetch the ticket: what is refused is this one edit.
                 raise Refused(error.message) from error
             raise
@@ -137,6 +147,15 @@ class Actor:
         for act in acts:
             self._metrics.acted(source.name, act.kind, "done")
             log.info("acted", kind=act.kind, ref=act.ref, stage=look.decision.stage)
+
+    def _finish_but(
+        self, source: Source, claim: Claim, look: Look, acts: Sequence[Act], lacking: Sequence[Act], outcome: str
+    ) -> None:
+        """Acts of one call, of which some are lacking: those had no effect, and are counted with this outcome."""
+        self._finish(source, claim, look, [act for act in acts if act not in lacking])
+        for act in lacking:
+            self._metrics.acted(source.name, act.kind, outcome)
+        self.drop(claim, list(itertools.chain.from_iterable(_new(act, look) for act in lacking)))
 
     def _say_not_moved(self, source: Source, claim: Claim, look: Look, act: Act, refusal: NoTransition) -> None:
         """In a stage without a comment of its own, staff must hear by one that the ticket could not be moved."""
@@ -182,6 +201,14 @@ def edit_of(source: Source, acts: Sequence[Act], notes: Sequence[str]) -> Edit:
         comment=render(comment.signed(notes if comment.concludes else ()), markup) if comment else None,
         letter=comment.letter if comment else None,
     )
+
+
+def _is_dropped(source: Source, act: Act, error: NotKept) -> bool:
+    """Whether the act is one that the tracker has not kept. Where it does not say: any but the comment."""
+    if act.kind == "comment":
+        return False
+    part = {"transition": "status", "due_date": "due_on"}.get(act.kind)
+    return not error.dropped or (part or source.mapping.fields[act.to or ""].field) in error.dropped
 
 
 def _new(act: Act, look: Look) -> list[str]:

@@ -1,6 +1,6 @@
 """One ticket, the five steps: fetch the ticket, read the case, decide, act, note when to look again.
 
-    claim        the ticket is leased to this thread (store/attention.py)
+    claim        the ticket is leased to this thread (store/attention.py); many may then be fetched ahead by one call
     in doubt?    an act was started and its end never noted: wait until nothing of it can be under way any more
     fetch        outside the scope: forget it. Gone: forget it. The refs that stand in its comments come with it
     adopt        what stands there is done, whatever this database knows; an act in doubt that does not was not done
@@ -13,22 +13,27 @@ Whatever fails, the ticket keeps a moment at which it is looked at again, or is 
 
 import random
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import structlog
 
 from connector.attention.acting import Actor, Braked, LeaseLost
 from connector.attention.backoff import IN_DOUBT, TRIES, describe, remedy
-from connector.attention.look import Look
+from connector.attention.look import Ahead, Look
 from connector.attention.source import Source
 from connector.inquiry.decide import decide
 from connector.mapping.reading import read_case
 from connector.metrics import Metrics
 from connector.store import Store
 from connector.store.attention import Claim
+from connector.telemetry import bind, new_correlation_id
+from connector.tracing import span
 from connector.trackers.port import (
     RateLimited,
+    Stopping,
     Ticket,
     TicketGone,
     TrackerError,
@@ -62,21 +67,54 @@ class Attendant:
         in_doubt: timedelta = IN_DOUBT,
     ) -> None:
         self._store, self._metrics, self._clock = store, metrics, clock
-        self._actor, self._in_doubt = Actor(store, metrics, clock, lease), in_doubt
+        self._actor, self._lease, self._in_doubt = Actor(store, metrics, clock, lease), lease, in_doubt
         self._chance = chance or random.Random()  # noqa: S311  jitter, not a secret
 
-    def attend(self, source: Source, claim: Claim) -> None:
+    def attend(self, source: Source, claim: Claim, ahead: Ahead | None = None) -> str:
         """Attend to one claimed ticket. What happened is noted in the store, the log and the metrics.
+
+        Returns its outcome, one of metrics.LOOK_OUTCOMES. A failure may have paused or stopped the source.
 
         Raises DatabaseError if not even that could be noted: then the lease runs out and the ticket comes again.
         """
-        with structlog.contextvars.bound_contextvars(source=source.name, ticket_id=claim.ticket_id, key=claim.key):
-            outcome = self._outcome(source, claim)
+        with _told(source, claim), span("look", source.name) as told:
+            told.outcome = outcome = self._outcome(source, claim, ahead)
             self._metrics.looked(source.name, outcome)
+        return outcome
 
-    def _outcome(self, source: Source, claim: Claim) -> str:
+    def fetch_ahead(self, source: Source, claims: Sequence[Claim]) -> tuple[Sequence[Claim], Ahead]:
+        """Fetch tickets that have just been claimed by as few calls as the tracker allows; the first `tracker.bulk`.
+
+        Returns the claims that are still to be attended to, and what was fetched for them. Where the tracker gave no
+        answer or asked for a pause, that counts as the failed look of each, but as one silence of the tracker, and is
+        noted: those claims are over. Raises DatabaseError as attend does.
+
+        A ticket whose last look failed is left to be fetched alone, and so are all while the tracker is silent: what is
+        wrong with one ticket, or with fetching many, holds no other up for longer than once.
+        """
+        wanted = [claim for claim in claims if claim.attempts == 0 and not source.silence.lasts]
+        wanted = wanted[: source.tracker.bulk]
+        if len(wanted) < 2:
+            return claims, Ahead({})
+        ahead = Ahead({})
         try:
-            outcome = self._five_steps(source, claim)
+            found = source.tracker.fetch_many(
+                [claim.ticket_id for claim in wanted], with_history=_needs_history(source)
+            )
+        except (Unavailable, RateLimited, Stopping) as error:
+            silent = source.silence.unheard() if isinstance(error, Unavailable) else 0
+            for claim in wanted:
+                with _told(source, claim):
+                    self._metrics.looked(source.name, self._failed(source, claim, error, silent))
+            return [claim for claim in claims if claim not in wanted], ahead
+        except Exception as error:  # noqa: BLE001  whatever it is, one look alone tells whether it is the source's
+            log.warning("not fetched ahead", source=source.name, kind=type(error).__name__, reason=describe(error))
+            return claims, ahead
+        return claims, replace(ahead, tickets=found)
+
+    def _outcome(self, source: Source, claim: Claim, ahead: Ahead | None) -> str:
+        try:
+            outcome = self._five_steps(source, claim, ahead)
         except LeaseLost:
             log.warning("lease lost", hint="another worker has the ticket")
             return "lease_lost"
@@ -92,17 +130,20 @@ class Attendant:
             self._brake(source, claim, str(braked))
             return "braked"
         except Exception as error:  # noqa: BLE001  whatever fails, the ticket must not be lost
-            return self._failed(source, claim, error)
+            return self._failed(source, claim, error, source.silence.unheard() if isinstance(error, Unavailable) else 0)
         source.silence.heard()
         return outcome
 
     # The five steps
 
-    def _five_steps(self, source: Source, claim: Claim) -> str:
+    def _five_steps(self, source: Source, claim: Claim, ahead: Ahead | None) -> str:
+        if ahead is not None and ahead.age > self._lease.total_seconds() / 4:
+            self._keep(claim)  # it has waited long for this hand
         in_doubt = self._acts_in_doubt(claim)
-        # Without its history a ticket that was moved on by a person would be moved back by an old copy of the database.
-        with_history = bool(source.mapping.records or source.mapping.statuses)
-        ticket = source.tracker.fetch(claim.ticket_id, with_history=with_history)
+        if ahead is not None and not in_doubt and ahead.has(claim.ticket_id):
+            ticket = ahead.tickets[claim.ticket_id]
+        else:
+            ticket = source.tracker.fetch(claim.ticket_id, with_history=_needs_history(source))
         if ticket is None:
             self._store.attention.forget(claim, now=self._clock())
             return "out_of_scope"
@@ -116,6 +157,10 @@ class Attendant:
             error = self._actor.act(source, claim, look)
         self._settle(source, claim, look, error)
         return "attended"
+
+    def _keep(self, claim: Claim) -> None:
+        if not self._store.attention.renew(claim, self._clock(), self._lease):
+            raise LeaseLost
 
     def _acts_in_doubt(self, claim: Claim) -> Sequence[str]:
         """The refs of acts started and never noted as done, once none of them can be under way any more."""
@@ -172,9 +217,9 @@ class Attendant:
 
     # Failures
 
-    def _failed(self, source: Source, claim: Claim, error: Exception) -> str:
+    def _failed(self, source: Source, claim: Claim, error: Exception, silent: int) -> str:
+        """`silent`: so many looks in a row have been left without an answer, this one among them."""
         now = self._clock()
-        silent = source.silence.unheard() if isinstance(error, Unavailable) else 0
         cure = remedy(error, claim.attempts, silent, self._chance)
         text = describe(error)
         known = isinstance(error, TrackerError)
@@ -209,6 +254,21 @@ class Attendant:
         self._store.sources.brake(source.name, now, reason)
         self._postpone(claim, now, reason, not_before=None)
         log.error("source stopped", reason=reason, hint=f"look into it, then: connector release {source.name}")
+
+
+def _told(source: Source, claim: Claim) -> AbstractContextManager[Any]:
+    """What every log line of a look says: of which ticket, and which webhook led to it, if one did."""
+    return bind(
+        source=source.name,
+        ticket_id=claim.ticket_id,
+        key=claim.key,
+        correlation_id=claim.correlation_id or new_correlation_id(),
+    )
+
+
+def _needs_history(source: Source) -> bool:
+    # Without its history a ticket that was moved on by a person would be moved back by an old copy of the database.
+    return bool(source.mapping.records or source.mapping.statuses)
 
 
 def _sooner(attend_at: datetime | None, now: datetime) -> datetime:

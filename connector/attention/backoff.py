@@ -10,6 +10,7 @@ from connector.trackers.port import (
     CommentWentPublic,
     Misconfigured,
     RateLimited,
+    Stopping,
     TrackerError,
     Unavailable,
 )
@@ -45,8 +46,8 @@ def delay(attempts: int, chance: random.Random) -> timedelta:
 def remedy(error: Exception, attempts: int, silent_in_a_row: int, chance: random.Random) -> Remedy:
     """The remedy for a failed look. `attempts` are the ticket's failures so far, `silent_in_a_row` the source's."""
     match error:
-        case CommentWentPublic():
-            return Remedy(timedelta(0), brake=True)
+        case CommentWentPublic() | Stopping():
+            return Remedy(timedelta(0), brake=isinstance(error, CommentWentPublic))
         case RateLimited(retry_after=seconds, whole_source=whole):
             wait = timedelta(seconds=seconds) + FIRST * chance.random()
             return Remedy(wait, pause=wait if whole else None)

@@ -1,24 +1,28 @@
 """The metronome: attend, poll and housekeeping, by APScheduler with nothing stored in it.
 
-A beat that finds nothing to do costs one indexed look. A webhook in the same process makes the next beat come at once.
-Each process runs its own; the store keeps them from attending to one ticket twice.
+A beat that finds nothing to do costs one indexed look. A webhook makes the next beat come at once. Each process runs
+its own; the store keeps them from attending to one ticket twice.
+
+APScheduler goes by the wall clock: set back by an hour, it would not beat for an hour. A watch that goes by the
+monotonic clock sees such a step and lets every beat come at once.
 """
 
 import threading
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import structlog
 from apscheduler.executors.pool import ThreadPoolExecutor as BeatExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from connector.attention.attend import Attendant
+from connector.attention.hands import Hands
 from connector.attention.poll import poll_quietly
 from connector.attention.source import Source
 from connector.store import Store
-from connector.store.attention import Claim
 from connector.store.errors import DatabaseError
 from connector.trackers.port import TrackerError
 
@@ -29,6 +33,8 @@ ATTEND_SECONDS = 1
 HOUSEKEEPING_SECONDS = 30
 STALE_BATCH = 500  # tickets re-read after an edited mapping, each housekeeping beat: gentle on the tracker
 NOTE_ROUND_EVERY = timedelta(seconds=15)
+WATCH_SECONDS = 1.0
+STEP_SECONDS = 2.0  # by so much the wall clock must have moved against the monotonic one to have been set
 
 
 class Stopping(Exception):
@@ -49,13 +55,23 @@ class Metronome:
         poll_seconds: int,
         lease: timedelta = LEASE,
     ) -> None:
-        self._sources, self._store, self._attendant, self._clock = sources, store, attendant, clock
-        self._workers, self._lease = workers, lease
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="attend")
-        self._in_hand: Counter[str] = Counter()  # looks, by source
-        self._lock = threading.Lock()  # guards what is here and keeps rounds apart
-        self._stopping = False
+        self._sources, self._store, self._clock, self._lease = sources, store, clock, lease
+        self._hands = {
+            name: Hands(
+                source,
+                store,
+                attendant,
+                source.hands(workers),
+                is_held=partial(self._is_held, name),
+                on_room=self.wake,
+            )
+            for name, source in sources.items()
+        }
+        self._rounds = ThreadPoolExecutor(1, thread_name_prefix="rounds")  # of its own, so that no look delays a round
+        self._round = threading.Lock()  # keeps rounds apart
+        self._waking = threading.Lock()  # never held for long: a webhook waits for it
         self._woken = False  # a round that was asked for has not begun yet
+        self._stopped = threading.Event()
         self._noted_at: datetime | None = None
         self._beats = BackgroundScheduler(
             timezone=UTC,
@@ -68,31 +84,37 @@ class Metronome:
             at_once = datetime.now(UTC)
             beat(self.poll, "interval", [name], seconds=poll_seconds, id=f"poll {name}", next_run_time=at_once)
         beat(self.housekeeping, "interval", seconds=HOUSEKEEPING_SECONDS, id="housekeeping")
+        self._watch = threading.Thread(target=self._watch_the_clock, name="clock watch", daemon=True)
 
     def start(self) -> None:
         """Start the beats; the first round and the first poll come at once."""
         self._beats.start()
+        self._watch.start()
 
     def wake(self) -> None:
         """Something is due: let the next round come now. Does no work in the caller's thread."""
-        with self._lock:
-            if not self._stopping and not self._woken:
+        with self._waking:
+            if not self._stopped.is_set() and not self._woken:
                 self._woken = True
-                self._pool.submit(self._woken_round)
+                self._rounds.submit(self._woken_round)
 
     def stop(self) -> None:
         """No new claims; looks in hand are finished, polls are given up. Bounded by the trackers' time-outs."""
-        with self._lock:
-            self._stopping = True
+        with self._waking:
+            self._stopped.set()
+        for source in self._sources.values():
+            source.pace.stop()
         if self._beats.running:
             self._beats.shutdown(wait=True)
-        self._pool.shutdown(wait=True)
+        self._rounds.shutdown(wait=True)
+        for hands in self._hands.values():
+            hands.close()
 
     def round(self) -> None:
         """Claim what is due, as much as there are free hands, and hand it out."""
         try:
-            with self._lock:
-                if not self._stopping:
+            with self._round:
+                if not self._stopped.is_set():
                     self._hand_out_due()
                     self._note_round()
         except DatabaseError as error:
@@ -101,7 +123,7 @@ class Metronome:
     def poll(self, name: str) -> None:
         """Poll one source, unless it is held."""
         try:
-            if not self._stopping and self._is_active(name):
+            if not self._stopped.is_set() and not self._is_held(name):
                 poll_quietly(self._sources[name], self._store, self._clock, self._keep_on)
         except Stopping:
             log.info("poll given up", source=name)
@@ -121,32 +143,24 @@ class Metronome:
                 log.info("mapping changed: tickets are read again", source=source.name, tickets=stale)
 
     def _keep_on(self, _seen: int) -> None:
-        if self._stopping:
+        if self._stopped.is_set():
             raise Stopping
 
     def _woken_round(self) -> None:
-        with self._lock:
+        with self._waking:
             self._woken = False
         self.round()
 
     def _hand_out_due(self) -> None:
-        """Claim for the free hands. The last one is for a source that has none yet, as the others may be slow."""
-        free = self._workers - self._in_hand.total()
-        active = [name for name in self._sources if self._is_active(name)]
-        if free <= 0 or not active:
-            return
-        for_any = free if len(active) == 1 else free - 1
-        if self._hand_out(for_any, active) < for_any:
-            return
-        idle = [name for name in active if not self._in_hand[name]]
-        self._hand_out(free - for_any, idle or active)
-
-    def _hand_out(self, limit: int, names: Sequence[str]) -> int:
-        claims = self._store.attention.claim(self._clock(), limit, self._lease, names) if limit else []
-        for claim in claims:
-            self._in_hand[claim.source] += 1
-            self._pool.submit(self._attend, claim)
-        return len(claims)
+        """Claim for the free hands of every source that is not held: its earliest first."""
+        limits = {}
+        for name, hands in self._hands.items():
+            hands.held = self._is_held(name)
+            if not hands.held and hands.room:
+                limits[name] = hands.room
+        claims = self._store.attention.claim(self._clock(), limits, self._lease) if limits else []
+        for name in limits:
+            self._hands[name].take([claim for claim in claims if claim.source == name])
 
     def _note_round(self) -> None:
         now = self._clock()
@@ -155,18 +169,18 @@ class Metronome:
                 self._store.sources.attended(name, now)
             self._noted_at = now
 
-    def _is_active(self, name: str) -> bool:
-        """Whether the source is neither paused nor braked."""
+    def _is_held(self, name: str) -> bool:
+        """Whether the source is paused or braked."""
         state = self._store.sources.get(name)
-        return state.braked_at is None and (state.paused_until is None or state.paused_until <= self._clock())
+        return state.braked_at is not None or (state.paused_until is not None and state.paused_until > self._clock())
 
-    def _attend(self, claim: Claim) -> None:
-        try:
-            self._attendant.attend(self._sources[claim.source], claim)
-        except DatabaseError as error:
-            # Not even the outcome could be noted: the lease runs out and the ticket comes again.
-            log.error("look not noted", source=claim.source, reason=str(error))
-        finally:
-            with self._lock:
-                self._in_hand[claim.source] -= 1
-        self.round()
+    def _watch_the_clock(self) -> None:
+        """See when the wall clock is set, and let every beat come at once."""
+        ahead = time.time() - time.monotonic()
+        while not self._stopped.wait(WATCH_SECONDS):
+            now_ahead = time.time() - time.monotonic()
+            step, ahead = now_ahead - ahead, now_ahead
+            if abs(step) > STEP_SECONDS:
+                log.warning("the clock was set", by_seconds=round(step))
+                for job in self._beats.get_jobs():
+                    job.modify(next_run_time=datetime.now(UTC))

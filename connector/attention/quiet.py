@@ -20,6 +20,16 @@ def unsaid(case: Case, now: datetime, procedure: Procedure) -> tuple[Act, ...]:
     return tuple(act for act in comments if not (act.concludes and is_news))
 
 
+def not_moved(case: Case, acts: Sequence[Act], now: datetime, procedure: Procedure) -> str | None:
+    """The status of its present stage, if the ticket stays out of it because these comments stay unsaid.
+
+    The stage's own comment vouches for the move, and to move a ticket may tell its client something.
+    """
+    moves = [act.to for act in decide(case, now, procedure).acts if act.kind == "transition"]
+    after = decide(taken_as_said(case, acts), now, procedure).acts
+    return next(iter(moves), None) if all(act.kind != "transition" for act in after) else None
+
+
 def taken_as_said(case: Case, acts: Sequence[Act]) -> Case:
     """The case once these comments count as posted."""
     return replace(case, told=case.told | refs_of(acts))

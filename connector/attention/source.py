@@ -2,12 +2,17 @@
 
 import hashlib
 import hmac
+import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from connector.mapping.schema import Mapping
+from connector.trackers.pace import Pace
 from connector.trackers.port import Tracker
+
+# A look may wait so many seconds for its turns. More hands than that would only wait, with their leases running.
+_WAIT_FOR_TURNS = 10.0
 
 
 @dataclass(slots=True)
@@ -20,6 +25,12 @@ class Silence:
     def heard(self) -> None:
         with self._lock:
             self._count = 0
+
+    @property
+    def lasts(self) -> bool:
+        """Whether the last look or more have been left without an answer."""
+        with self._lock:
+            return self._count > 0
 
     def unheard(self) -> int:
         with self._lock:
@@ -35,6 +46,16 @@ class Source:
     tracker: Tracker
     digest_key: Callable[[], bytes]
     silence: Silence = field(default_factory=Silence)
+    pace: Pace = field(default_factory=Pace)  # the tracker's, by which waiting for a turn is ended
+
+    def hands(self, default: int) -> int:
+        """How many tickets of this source are attended to at once: as the mapping says, or `default`.
+
+        Fewer where the pace of calls lets no more of them work.
+        """
+        wanted = self.mapping.tracker.concurrency or default
+        rate = self.pace.per_second
+        return wanted if rate is None else max(1, min(wanted, math.ceil(rate * _WAIT_FOR_TURNS)))
 
     @property
     def name(self) -> str:

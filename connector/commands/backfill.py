@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,6 +28,7 @@ from connector.trackers.port import (
     Misconfigured,
     RateLimited,
     Sighting,
+    Ticket,
     TicketGone,
     TrackerError,
     Unavailable,
@@ -65,7 +66,8 @@ def backfill(source_name: str | None, dry_run: bool, quiet: bool, as_json: bool)
     as usual. Run it before the first `connector run`; beside a running service it takes in what that does not know
     yet. With --dry-run it prints what would stay unsaid. That something stays unsaid is kept in the database only: if
     that is lost, run this again before the service starts.
-    A ticket whose comment stays unsaid is not moved to its present stage's status either; the next stage moves it.
+    A ticket whose comment stays unsaid is not moved to its present stage's status either, as that may tell its client
+    something. Those tickets are counted, and shown with --dry-run; the next stage moves them, or people do.
 
     \b
     Examples:
@@ -108,8 +110,12 @@ def _read_all(source: "Source", *, hidden: bool, done: Callable[[str], frozenset
         silent = 0
         no_bar = hidden or not sys.stderr.isatty()
         with click.progressbar(sightings, label=f"Reading {source.name}", file=sys.stderr, hidden=no_bar) as bar:
-            for seen in bar:
-                read, failure = _read(source, seen, done(seen.ticket_id) if done else frozenset())
+            ahead: Mapping[str, Ticket | None] = {}
+            for number, seen in enumerate(bar):
+                if number % source.tracker.bulk == 0:
+                    ahead = _read_ahead(source, sightings[number : number + source.tracker.bulk])
+                known = done(seen.ticket_id) if done else frozenset()
+                read, failure = _read(source, seen, known, ahead.get(seen.ticket_id))
                 silent = silent + 1 if isinstance(failure, Unavailable) else 0
                 if failure and (silent >= SILENT_IN_A_ROW or isinstance(failure, AccessRefused | Misconfigured)):
                     raise failure
@@ -117,10 +123,25 @@ def _read_all(source: "Source", *, hidden: bool, done: Callable[[str], frozenset
     return found
 
 
-def _read(source: "Source", seen: Sighting, done: frozenset[str]) -> tuple[_Read | None, TrackerError | None]:
-    """The ticket, or None if it has left the scope meanwhile; and the failure that it tells of."""
-    from connector.application import utc_now  # noqa: PLC0415  on demand
+def _read_ahead(source: "Source", sightings: Sequence[Sighting]) -> Mapping[str, Ticket | None]:
+    """The tickets, as far as one call gives them. What goes wrong with it shows when each is read alone."""
+    if len(sightings) == 1:
+        return {}
+    try:
+        return _patiently(lambda: source.tracker.fetch_many([each.ticket_id for each in sightings], with_history=True))
+    except TrackerError:
+        return {}
 
+
+def _read(
+    source: "Source", seen: Sighting, done: frozenset[str], ticket: Ticket | None
+) -> tuple[_Read | None, TrackerError | None]:
+    """The ticket, read by now or not, or None if it has left the scope; and the failure that it tells of."""
+    from connector.application import utc_now  # noqa: PLC0415  on demand
+    from connector.attention.preview import preview_ticket  # noqa: PLC0415  on demand
+
+    if ticket is not None:
+        return _Read(seen, preview_ticket(ticket, source.mapping, utc_now(), told=done).case), None
     try:
         look = _patiently(lambda: previewed(source, seen.ticket_id, utc_now(), told=done))
     except TicketGone:
@@ -166,7 +187,7 @@ def _dry_run(source_name: str | None, *, quiet: bool, as_json: bool) -> None:
 def _previews(source: "Source", read: Sequence[_Read], *, quiet: bool) -> Iterator["Preview"]:
     """A row for each ticket; if `quiet`, with what would stay unsaid."""
     from connector.application import utc_now  # noqa: PLC0415  on demand
-    from connector.attention.quiet import taken_as_said  # noqa: PLC0415  on demand
+    from connector.attention.quiet import not_moved, taken_as_said  # noqa: PLC0415  on demand
     from connector.inquiry.decide import decide  # noqa: PLC0415  on demand
 
     now, procedure = utc_now(), source.mapping.procedure
@@ -181,7 +202,7 @@ def _previews(source: "Source", read: Sequence[_Read], *, quiet: bool) -> Iterat
             "error": None,
         }
         if quiet:
-            row["unsaid"] = []
+            row["unsaid"], row["not_moved"] = [], None
         if each.case is None:
             yield {**row, "error": each.error}
             continue
@@ -192,6 +213,7 @@ def _previews(source: "Source", read: Sequence[_Read], *, quiet: bool) -> Iterat
         row["problems"] = [{"field": problem.field, "code": problem.code} for problem in decision.problems]
         if quiet:
             row["unsaid"] = [_act_json(act) for act in acts]
+            row["not_moved"] = not_moved(case, acts, now, procedure)
         yield row
 
 
@@ -219,7 +241,8 @@ def _quietly(source_name: str | None, *, as_json: bool) -> None:
     sources = chosen_sources(source_name)
     with closing(_store_to_fill()) as store:
         for source in sources:
-            result: dict[str, Any] = {"source": source.name, "seen": None, "taken": None, "unsaid": None, "error": None}
+            counts = dict.fromkeys(("seen", "taken", "unsaid", "not_moved"))
+            result: dict[str, Any] = {"source": source.name, **counts, "error": None}
             try:
                 result |= _take_as_known(source, store, hidden=as_json)
             except Failure as failure:  # the other sources can be taken in all the same
@@ -230,6 +253,9 @@ def _quietly(source_name: str | None, *, as_json: bool) -> None:
             if not as_json and result["taken"] is not None:
                 told = f"{counted(result['taken'], 'open ticket')} taken as known"
                 click.echo(f"{source.name}: {told}, {counted(result['unsaid'], 'comment')} left unsaid")
+            if not as_json and result["not_moved"]:
+                told = f"{counted(result['not_moved'], 'ticket')} not moved to the status of the stage"
+                click.echo(f"{source.name}: {told}; --dry-run --quiet shows which")
     if as_json:
         print_json(results)
     if any(result["error"] for result in results):
@@ -250,22 +276,24 @@ def _store_to_fill() -> "Store":
 def _take_as_known(source: "Source", store: "Store", *, hidden: bool) -> dict[str, Any]:
     """All is read before anything is noted: what one ticket is told of another depends on both."""
     from connector.application import utc_now  # noqa: PLC0415  on demand
-    from connector.attention.quiet import refs_of  # noqa: PLC0415  on demand
+    from connector.attention.quiet import not_moved, refs_of  # noqa: PLC0415  on demand
 
     read = _read_all(source, hidden=hidden, done=lambda ticket_id: store.acts.done_refs(source.name, ticket_id))
-    silenced = _silenced(source, read, utc_now())
-    taken = comments = 0
+    now = utc_now()
+    silenced = _silenced(source, read, now)
+    taken = comments = unmoved = 0
     left = [f"{each.key} could not be read: {each.error}" for each in read if each.error]
     for each in read:
         if each.case is None:
             continue
-        _, acts = silenced[each.seen.ticket_id]
+        case, acts = silenced[each.seen.ticket_id]
         if _noted(store, source.name, each.seen, refs_of(acts)):
             taken, comments = taken + 1, comments + len(acts)
+            unmoved += not_moved(case, acts, now, source.mapping.procedure) is not None
         else:
             left.append(f"{each.key} is in the hands of the running service.")
     error = "\n".join([f"{source.name}: not all tickets were taken in; run this again", *left]) if left else None
-    return {"seen": len(read), "taken": taken, "unsaid": comments, "error": error}
+    return {"seen": len(read), "taken": taken, "unsaid": comments, "not_moved": unmoved, "error": error}
 
 
 def _noted(store: "Store", source: str, seen: Sighting, refs: frozenset[str]) -> bool:

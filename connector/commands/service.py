@@ -1,11 +1,22 @@
-"""`connector run` and `connector demo`: what goes on until a signal ends it."""
+"""`connector run`, `web`, `work` and `demo`: what goes on until a signal ends it."""
 
+import os
 import signal
 import time
+from typing import TYPE_CHECKING
 
 import click
 
-from connector.commands.common import failures_told, quiet_logs, read_settings, see_that_there_are_mappings
+from connector.commands.common import (
+    Failure,
+    failures_told,
+    quiet_logs,
+    read_settings,
+    see_that_there_are_mappings,
+)
+
+if TYPE_CHECKING:
+    from connector.web.health import Role
 
 STOP_SECONDS = 0.2  # how soon a signal is noticed
 
@@ -25,20 +36,68 @@ def run() -> None:
       export JIRA_TOKEN=... JIRA_WEBHOOK_SECRET=...
       connector check && connector run
     """
-    from connector.application import Service  # noqa: PLC0415  on demand
+    serve("run")
+
+
+@click.command(short_help="One part of the service: takes webhooks in.")
+@failures_told
+def web() -> None:
+    """Take webhooks in, and leave the tickets to `connector work`. Any number of both, on one PostgreSQL.
+
+    A webhook is answered once it is noted durably; workers on other machines hear of it at once. It needs the secrets
+    of webhooks alone, and makes no call to a tracker. /readyz tells whether it can note webhooks, not whether anybody
+    attends to the tickets.
+
+    \b
+    Example:
+      export CONNECTOR_DATABASE_URL=postgresql://connector@db/connector
+      connector db upgrade && connector web
+    """
+    serve("web")
+
+
+@click.command(short_help="One part of the service: attends to tickets.")
+@failures_told
+def work() -> None:
+    """Poll, and attend to every open ticket. Any number of them, on one PostgreSQL, beside `connector web`.
+
+    No ticket is ever in the hands of two; when one is killed, another goes on with its tickets. CONNECTOR_LISTEN is
+    where it answers /livez, /readyz and /metrics; it takes no webhooks.
+
+    \b
+    Example:
+      export CONNECTOR_DATABASE_URL=postgresql://connector@db/connector
+      connector db upgrade && connector work
+    """
+    serve("work")
+
+
+def serve(role: "Role") -> None:
+    """Be one process of the service until a signal ends it."""
+    from connector.observing import observe  # noqa: PLC0415  on demand
+    from connector.service import Service  # noqa: PLC0415  on demand
     from connector.telemetry import configure  # noqa: PLC0415  on demand
 
     stop = StopSignals()
     settings = read_settings()
     configure(settings.log_format)
+    if role != "run" and settings.database_url.startswith("sqlite"):
+        raise Failure(
+            f"connector {role} needs PostgreSQL, which many processes can share: set CONNECTOR_DATABASE_URL to "
+            "postgresql://..., or use `connector run`, which does everything in one process"
+        )
     see_that_there_are_mappings(settings.mappings)
-    service = Service(settings, look_over_setup=True)
+    observing = observe(settings.sentry_dsn, os.environ)
     try:
-        service.start()
-        while not stop.received:
-            time.sleep(STOP_SECONDS)
+        service = Service(settings, role=role, look_over_setup=True)
+        try:
+            service.start()
+            while not stop.received:
+                time.sleep(STOP_SECONDS)
+        finally:
+            service.stop()
     finally:
-        service.stop()
+        observing.stop()
 
 
 @click.command(short_help="See it work, with nothing to set up.")

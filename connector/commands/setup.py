@@ -3,9 +3,10 @@
 What a command needs is loaded when it runs.
 """
 
+import re
 import sys
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,8 +17,9 @@ import click
 
 from connector.commands.common import AS_JSON, Failure, failures_told, quiet_logs, read_settings
 from connector.mapping.loading import Mistake, load_mapping, load_mappings
-from connector.mapping.schema import Mapping, Secret
+from connector.mapping.schema import Mapping, Secret, TrackerSettings
 from connector.settings import Settings
+from connector.trackers.port import AccessRefused
 
 if TYPE_CHECKING:
     from connector.store import SourceState
@@ -29,6 +31,14 @@ WEBHOOK_URL = click.option(
     help="Where the tracker reaches the connector: https://your-address, or all of it with /webhooks/SOURCE. "
     "CONNECTOR_PUBLIC_URL spares it.",
 )
+USER = click.option(
+    "--user", metavar="NAME", help="Do it as this account, for instance an administrator, just this once."
+)
+TOKEN_ENV = click.option(
+    "--token-env",
+    metavar="VARIABLE",
+    help="The environment variable with that account's token; never the token itself. Goes with --user.",
+)
 
 
 # provision
@@ -39,10 +49,8 @@ WEBHOOK_URL = click.option(
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @WEBHOOK_URL
 @click.option("--yes", is_flag=True, help="Do it without asking first.")
-@click.option("--user", metavar="NAME", help="Do it as this account, for instance an administrator, just this once.")
-@click.option(
-    "--token-env", metavar="VARIABLE", help="The environment variable with that account's token. Goes with --user."
-)
+@USER
+@TOKEN_ENV
 @AS_JSON
 @failures_told
 def provision(
@@ -71,14 +79,15 @@ def provision(
     if as_json and not (dry_run or yes):
         raise click.UsageError("--json cannot ask; say --dry-run or --yes with it")
     quiet_logs()
-    mapping = _as_account(load_mapping(path_of(source_name)), user, token_env)
+    mapping = load_mapping(path_of(source_name))
+    mapping = replace(mapping, tracker=_as_account(mapping.tracker, user, token_env))
 
     from connector.setup.connect import setup_of  # noqa: PLC0415  on demand
     from connector.setup.provision import lacking, plan_text  # noqa: PLC0415  on demand
     from connector.setup.wanted import wanted_of  # noqa: PLC0415  on demand
 
     url = _webhook_of(mapping, webhook_url)
-    with closing(setup_of(mapping)) as setup:
+    with _lending_told(token_env), closing(setup_of(mapping)) as setup:
         wanted = wanted_of(mapping, url)
         tasks = setup.plan(wanted)
         if not as_json:
@@ -124,13 +133,34 @@ def _make(setup: "OpenSetup", wanted: "Wanted", tasks: Sequence["Task"], *, as_j
         raise Failure(f"{what}\n{len(done.made)} made before that stay. Mend the cause and run this again.")
 
 
-def _as_account(mapping: Mapping, user: str | None, token_env: str | None) -> Mapping:
-    """The mapping with another account for this one command."""
+def _as_account(tracker: TrackerSettings, user: str | None, token_env: str | None) -> TrackerSettings:
+    """The tracker with another account for this one command."""
     if token_env is None:
         if user is not None:
             raise click.UsageError("--user needs --token-env: the environment variable with its token")
-        return mapping
-    return replace(mapping, tracker=replace(mapping.tracker, user=user, token=Secret(env=token_env)))
+        return tracker
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,63}", token_env):  # as in a mapping; never quoted: it may be a token
+        raise click.UsageError(
+            "--token-env takes the name of an environment variable, not the token: letters, digits and _"
+        )
+    return replace(tracker, user=user, token=Secret(env=token_env))
+
+
+@contextmanager
+def _lending_told(token_env: str | None) -> Iterator[None]:
+    """An account that may not is told together with how to lend another one, unless one was lent."""
+    try:
+        yield
+    except AccessRefused as error:
+        if token_env is not None:
+            raise
+        raise Failure(f"{error.message}\n{_HOW_TO_LEND}") from error
+
+
+_HOW_TO_LEND = (
+    "If it takes an administrator: lend that account to this one command with --user NAME --token-env VARIABLE "
+    "(--token-env alone for a token that needs no user beside it)."
+)
 
 
 # discover
@@ -138,24 +168,33 @@ def _as_account(mapping: Mapping, user: str | None, token_env: str | None) -> Ma
 
 @click.command(short_help="Draft a mapping from what the tracker has.")
 @click.argument("source_name", metavar="SOURCE")
+@USER
+@TOKEN_ENV
 @failures_told
-def discover(source_name: str) -> None:
+def discover(source_name: str, user: str | None, token_env: str | None) -> None:
     """Look at the tracker's fields and statuses, and print a draft of the mapping for SOURCE.
 
     SOURCE is a mapping in CONNECTOR_MAPPINGS, or the path of one. It may hold just `tracker` and `scope`: how to reach
-    the tracker, and which tickets. The draft says behind each line how sure it is. What is needed and was not found is
-    left empty for you; `connector check` names those lines.
+    the tracker, and which tickets. What it says of fields, statuses and records already is kept and marked "yours"; the
+    rest is drafted. The draft says behind each line how sure it is. What is needed and was not found is left empty for
+    you; `connector check` names those lines. Remarks of your own file are not taken over.
+
+    Some trackers show their fields to administrators only. Lend such an account for this one look: --user and
+    --token-env (--token-env alone for a token that needs no user beside it).
 
     \b
-    Example:
+    Examples:
       connector discover cases > draft.yaml
+      connector discover cases --token-env ADMIN_TOKEN > draft.yaml
     """
     from connector.setup.connect import make_setup  # noqa: PLC0415  on demand
-    from connector.setup.discover import NAMED_BY_ID, draft, read_connection  # noqa: PLC0415  on demand
+    from connector.setup.discover import NAMED_BY_ID, read_connection  # noqa: PLC0415  on demand
+    from connector.setup.draft import draft  # noqa: PLC0415  on demand
 
     quiet_logs()
     connection = read_connection(path_of(source_name))
-    with closing(make_setup(connection.source, connection.tracker, connection.scope)) as setup:
+    tracker = _as_account(connection.tracker, user, token_env)
+    with _lending_told(token_env), closing(make_setup(connection.source, tracker, connection.scope)) as setup:
         text = draft(connection, setup.inventory(), write_ids=connection.tracker.kind in NAMED_BY_ID)
     click.echo(text, nl=False)
 
@@ -163,16 +202,24 @@ def discover(source_name: str) -> None:
 # check --live
 
 
-def check_live(target: str | None, *, webhook_url: str | None, as_json: bool) -> None:
+def check_live(
+    target: str | None, *, webhook_url: str | None, user: str | None, token_env: str | None, as_json: bool
+) -> None:
     """Look at the live trackers of every source, or of one; ends with status 1 if anything is broken.
 
-    A mapping with mistakes, or a tracker that does not answer, keeps nobody from looking at the others.
+    A mapping with mistakes, or a tracker that does not answer, keeps nobody from looking at the others. A lent account
+    (`user`, the variable `token_env` with its token) is shown to one tracker alone.
     """
     from connector.setup.live_check import finding_json, findings_text, is_usable  # noqa: PLC0415  on demand
 
     quiet_logs()
     settings = read_settings()
     mappings, mistakes = _targets(target, settings)
+    if token_env is not None and len(mappings) + bool(mistakes) > 1:
+        raise click.UsageError("an account is lent to one tracker alone: name its SOURCE with --token-env")
+    mappings = [replace(each, tracker=_as_account(each.tracker, user, token_env)) for each in mappings]
+    if token_env is not None and not as_json:
+        click.echo("Looked at with the account that is lent: what is said of the account is said of that one.\n")
     found = {mapping.source: _findings(mapping, webhook_url, settings) for mapping in mappings}
     if as_json:
         _print_json({name: [finding_json(each) for each in findings] for name, findings in found.items()})
@@ -199,8 +246,8 @@ def _findings(mapping: Mapping, webhook_url: str | None, settings: Settings) -> 
 
     url = _webhook_of(mapping, webhook_url)
     state, unusable = _state(settings, mapping.source)
-    known = store_findings(state, datetime.now(UTC), poll_seconds=settings.poll_seconds)
-    return [*look_over(mapping, url), *known, *unusable]
+    known = unusable or store_findings(state, datetime.now(UTC), poll_seconds=settings.poll_seconds)
+    return [*look_over(mapping, url), *known]
 
 
 def _state(settings: Settings, source: str) -> tuple["SourceState | None", list["Finding"]]:

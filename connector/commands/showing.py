@@ -3,7 +3,7 @@
 import json
 import shutil
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 from zoneinfo import ZoneInfo
@@ -13,6 +13,7 @@ from tabulate import tabulate
 
 from connector.inquiry.acts import Act
 from connector.inquiry.markup import Markup, render
+from connector.inquiry.procedure import Procedure
 from connector.inquiry.wording import day_text, moment_text
 
 if TYPE_CHECKING:  # both would bring in the database, which `simulate` does not need
@@ -21,6 +22,19 @@ if TYPE_CHECKING:  # both would bring in the database, which `simulate` does not
 
 WIDEST = 100  # columns; longer lines are hard to read
 _DOING = {"comment": "comment", "transition": "move to", "due_date": "due date", "set_field": "fill"}
+# What the stages are called in a text for people.
+STAGE_WORDS = {
+    "collect_details": "something needed before the call is missing",
+    "call_ncsc": "ready to call the NCSC",
+    "awaiting_ncsc": "waiting for the NCSC",
+    "email_service_center": "time to e-mail the Service Center",
+    "awaiting_service_center": "waiting for the Service Center",
+    "email_headquarters": "time to e-mail Headquarters",
+    "awaiting_headquarters": "waiting for Headquarters",
+    "headquarters_overdue": "Headquarters has not kept its days",
+    "answered": "answered or closed",
+    "protected": "the office's separate route",
+}
 _ACTS = 44  # columns of a table for acts, so that the table fits into 80
 
 
@@ -34,6 +48,7 @@ class Preview(TypedDict):
     problems: list[dict[str, str]]  # field, code
     error: str | None
     unsaid: NotRequired[list[dict[str, Any]]]  # with --quiet: the comments that would count as posted
+    not_moved: NotRequired[str | None]  # with --quiet: the status of its stage, to which it would not be moved
 
 
 # JSON
@@ -91,37 +106,45 @@ def echo(text: str) -> None:
     click.echo("".join(each if each.isprintable() or each == "\n" else " " for each in text))
 
 
-def decision_text(look: "Look", zone: ZoneInfo) -> str:
+def decision_text(look: "Look", procedure: Procedure) -> str:
     """The decision for a person at a terminal; moments in the office's own time."""
-    decision = look.decision
+    decision, zone = look.decision, procedure.office.time_zone
     lines = [
         f"{look.ticket.key or look.ticket.id}, status {look.ticket.status or 'unknown'}",
-        f"Stage:      {decision.stage}",
+        f"Stage:      {decision.stage}: {STAGE_WORDS[decision.stage]}",
         f"Next look:  {moment_text(decision.attend_at, zone) if decision.attend_at else 'when the ticket changes'}",
     ]
+    if decision.service_center and decision.stage != "protected":
+        lines.append(f"Center:     {procedure.service_centers[decision.service_center].name}")
     lines += _listed("Why:", [reason.message for reason in decision.reasons])
     lines += _listed("Problems:", [problem.message for problem in decision.problems])
-    lines += ["", "To be done now:" if decision.acts else "Nothing is to be done now."]
+    lines += ["", "To be done now:" if decision.acts else "Nothing is left to be done now."]
     for act in decision.acts:
         lines += _act_lines(act, look.case.label, zone)
     return "\n".join(lines)
 
 
-def explanation_text(look: "Look", state: "TicketState | None", zone: ZoneInfo, notes: Sequence[str]) -> str:
+def explanation_text(look: "Look", state: "TicketState | None", procedure: Procedure, notes: Sequence[str]) -> str:
     """The decision, what the store knows of the ticket, and notes on what holds it up."""
-    lines = []
-    if state and state.attended_at:
-        lines.append(f"Last attended to: {moment_text(state.attended_at, zone)}")
-    elif state:
-        lines.append("The connector knows this ticket and has not attended to it yet.")
+    lines = [*_known(state, look.ticket.key, procedure.office.time_zone), *notes]
+    return "\n".join([decision_text(look, procedure), "", *(_wrapped(line, "", "") for line in lines)])
+
+
+def _known(state: "TicketState | None", key: str, zone: ZoneInfo) -> Iterator[str]:
+    if state is None:
+        yield "The connector's database does not know this ticket yet: a webhook or the next poll tells of it."
+        return
+    if state.attended_at:
+        yield f"The connector last attended to it on {moment_text(state.attended_at, zone)}."
     else:
-        lines.append("The connector's database does not know this ticket.")
-    if state and state.stuck_since:
-        lines.append(f"Stuck since {moment_text(state.stuck_since, zone)}: {state.error or 'no reason noted'}")
-        lines.append(f"When that is mended: connector retry {look.ticket.key}")
-    elif state and state.error:
-        lines.append(f"Last trouble: {state.error}")
-    return "\n".join([decision_text(look, zone), "", *(_wrapped(line, "", "") for line in [*lines, *notes])])
+        yield "The connector knows this ticket and has not attended to it yet."
+    if state.stuck_since:
+        why = state.error or "no reason noted"
+        yield f"Stuck: its tries are used up since {moment_text(state.stuck_since, zone)}. The last one failed: {why}"
+        yield f"When that is mended: connector retry {key}"
+    elif state.error:
+        again = f" It is tried again on {moment_text(state.attend_at, zone)}." if state.attend_at else ""
+        yield f"The last try failed: {state.error}{again}"
 
 
 def tickets_table(states: Sequence["TicketState"], now: datetime) -> str:
@@ -139,10 +162,7 @@ def tickets_table(states: Sequence["TicketState"], now: datetime) -> str:
 def backfill_table(rows: Sequence[Preview]) -> str:
     """What adopting each ticket would do, a line each, and below them what is wrong with them."""
     quiet = any("unsaid" in row for row in rows)
-    shown = [
-        (row["ticket"], row["stage"] or "", _would_do(row), *([_acts_text(row.get("unsaid", ()))] if quiet else []))
-        for row in rows
-    ]
+    shown = [(row["ticket"], row["stage"] or "", _would_do(row), *([_left_out(row)] if quiet else [])) for row in rows]
     headers = ("Ticket", "Stage", "Would do", *(["Left unsaid"] if quiet else []))
     width = _ACTS // (len(headers) - 2) - 2
     widths = [None, None, *[width] * (len(headers) - 2)]
@@ -173,6 +193,11 @@ def _would_do(row: Preview) -> str:
     return _acts_text(row["acts"])
 
 
+def _left_out(row: Preview) -> str:
+    unsaid, status = _acts_text(row.get("unsaid", ())), row.get("not_moved")
+    return f"{unsaid}; status not moved to {status}" if status else unsaid
+
+
 def _acts_text(acts: Iterable[dict[str, Any]]) -> str:
     return ", ".join(_DOING[each["kind"]] + (f" {each['to']}" if each["to"] else "") for each in acts)
 
@@ -181,7 +206,7 @@ def _act_lines(act: Act, label: Any, zone: ZoneInfo) -> Iterable[str]:
     to, body = act.to or "", act.body or ""
     match act.kind:
         case "comment":
-            yield from ("", f"  Comment{f', to {to}' if to else ''} (ref {act.ref}):")
+            yield from ("", f"  Comment{_about(to)} (ref {act.ref}):")
             for line in (_body(act, "text") or "").splitlines():
                 margin = f"  | {line[: len(line) - len(line.lstrip())]}"
                 yield _wrapped(line.strip(), margin, margin) or "  |"
@@ -191,6 +216,13 @@ def _act_lines(act: Act, label: Any, zone: ZoneInfo) -> Iterable[str]:
             yield f"  Set the due date to {day_text(date.fromisoformat(to))}"
         case "set_field":
             yield f"  Fill {label(to)} with {moment_text(datetime.fromisoformat(body), zone)}"
+
+
+def _about(to: str) -> str:
+    """What a comment is for: nobody but staff gets it, whoever's address stands in it."""
+    if not to:
+        return ""
+    return f" with the letter to {to}" if "@" in to else f" for the call to {to}"
 
 
 def _listed(heading: str, items: Sequence[str]) -> list[str]:

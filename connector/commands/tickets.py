@@ -32,8 +32,9 @@ if TYPE_CHECKING:
 def explain(ticket: str, source_name: str | None, as_json: bool) -> None:
     """Explain a ticket: its stage, why, what is wrong, and what would be done now. Does nothing to it.
 
-    TICKET is its key or id. The ticket is read from the tracker. What is left to do is told without what stands on
-    the ticket, or was done, already. Use it when a ticket is not where you expect it, or a comment does not come.
+    TICKET is its key or id. The ticket is read from the tracker as it is now. What was done before, and comments that
+    stand on the ticket already, are left out of what is to be done. Use it when a ticket is not where you expect it, or
+    a comment does not come.
 
     \b
     Example:
@@ -67,7 +68,7 @@ def explain(ticket: str, source_name: str | None, as_json: bool) -> None:
         print_json(decision | {"source": source.name, "ticket": look.ticket.key, "known": known, "held": held})
     else:
         notes = [why_none, *held] if why_none else held
-        echo(explanation_text(look, state, source.mapping.procedure.office.time_zone, notes))
+        echo(explanation_text(look, state, source.mapping.procedure, notes))
 
 
 @click.command(short_help="List the tickets that are known.")

@@ -24,6 +24,7 @@ _PREFIX = "tag:yaml.org,2002:"
 _AS_WRITTEN = {_PREFIX + "str", _PREFIX + "timestamp"}
 _SCALARS = {_PREFIX + name for name in ("null", "bool", "int", "float")}
 _MERGE = _PREFIX + "merge"
+_SIGNS = {_MERGE, _PREFIX + "value"}  # << and = without anything else
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,9 @@ def read_document(path: Path) -> Document:
 
 def _read_text(document: Document) -> str | None:
     try:
+        if document.path.is_fifo() or document.path.is_char_device() or document.path.is_socket():
+            document.add((), "is not an ordinary file")  # opening it could wait for ever
+            return None
         with document.path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
@@ -134,36 +138,48 @@ def _read_text(document: Document) -> str | None:
 def _opened(error: yaml.MarkedYAMLError) -> str | None:
     """What was opened and not closed, if that is the fault: then its beginning is the line to look at."""
     context = error.context or ""
-    if "quoted scalar" in context:
+    if "quoted scalar" in context and "escape" not in (error.problem or ""):
         return "a quotation mark opens here and is not closed"
     if "flow mapping" in context or "flow sequence" in context:
         return "a bracket opens here, and what follows it is not closed or not separated by commas"
     return None
 
 
+_ESCAPE = (
+    "a backslash between double quotes has a meaning of its own here: write single quotes around the text, or in a "
+    "path / instead"
+)
+_TAB = "a tab is used to indent this line; use spaces"
+# What the parser complains of, and the same in words for an admin; the first that fits.
+_COMPLAINTS = {
+    "'\\t'": "a tab stands in this line; use spaces",
+    "escape": _ESCAPE,
+    "second occurrence": "this anchor (&name) is there already; give each a name of its own",
+    "undefined alias": "an alias (*name) has no anchor (&name) before it; text that begins with * needs quotes",
+    "mapping values are not allowed": (
+        "YAML cannot read this: check the indentation; a text with a colon in it needs quotes"
+    ),
+    "cannot start any token": "YAML cannot read this: a text that begins with @, ` or % needs quotes",
+}
+
+
 def _syntax_message(error: yaml.MarkedYAMLError, text: str, line: int) -> str:
     """The parser's complaint in words for an admin. It quotes no value of the file: one may be a secret."""
     lines = text.splitlines()
     written = lines[line - 1] if line <= len(lines) else ""
-    indent = written[: len(written) - len(written.lstrip())]
-    problem = error.problem or error.context or ""
-    if "\t" in indent or "'\\t'" in problem:
-        return "a tab is used to indent this line; use spaces"
+    if "\t" in written[: len(written) - len(written.lstrip())]:
+        return _TAB
     if "expected a single document" in (error.context or ""):
         return "a second document begins here (---); one file holds one document"
-    if "undefined alias" in problem:
-        return "an alias (*name) has no anchor (&name) before it; text that begins with * needs quotes"
-    if "mapping values are not allowed" in problem:
-        return "YAML cannot read this: check the indentation; a text with a colon in it needs quotes"
-    if "cannot start any token" in problem:
-        return "YAML cannot read this: a text that begins with @, ` or % needs quotes"
-    return "YAML cannot read this; look here and one line above for indentation, quotes, brackets and colons"
+    problem = error.problem or error.context or ""
+    other = "YAML cannot read this; look here and one line above for indentation, quotes, brackets and colons"
+    return next((told for complaint, told in _COMPLAINTS.items() if complaint in problem), other)
 
 
 def _compose(document: Document, text: str) -> None:
     loader = yaml.SafeLoader(text)
     try:
-        root = loader.get_single_node()
+        root = _root(loader, document)
         if root is not None and not isinstance(root, yaml.MappingNode):
             document.add(
                 (),
@@ -178,8 +194,16 @@ def _compose(document: Document, text: str) -> None:
         loader.dispose()
 
 
+def _root(loader: yaml.SafeLoader, document: Document) -> yaml.Node | None:
+    try:
+        return loader.get_single_node()
+    except (ValueError, OverflowError):  # an escape for a character that there is not, such as "\\U00110000"
+        document.add((), _ESCAPE, int(loader.line) + 1)
+        return None
+
+
 _TOO_DEEP = f"is nested too deep; {MAX_DEPTH} levels are allowed"
-_TOO_MANY = f"is too much: the aliases (*name) of this file expand to more than {MAX_NODES} values"
+_TOO_MANY = f"is too much: more than {MAX_NODES} values, and aliases (*name) count each time they are used"
 
 
 class _TooMuchError(Exception):
@@ -217,14 +241,18 @@ class _Builder:
                 return node.value
             if node.tag in _SCALARS:
                 return self._scalar(node, path)
+            if node.tag in _SIGNS:
+                self.document.add(path, f"is only the sign {node.value}: a text must be put in quotes", _line(node))
+                return None
         self.document.add(path, "has a YAML tag (a word that begins with !), which is not understood here", _line(node))
         return None
 
     def _scalar(self, node: yaml.ScalarNode, path: KeyPath) -> Any:
         try:
             return self.loader.construct_object(node)
-        except ValueError:  # such as "0b" or a number of thousands of digits
-            self.document.add(path, "is not a number that can be read; put text in quotes", _line(node))
+        except (ValueError, LookupError):  # such as "0b", a number of thousands of digits, or !!bool before a text
+            what = "true or false" if node.tag == _PREFIX + "bool" else "a number that can be read"
+            self.document.add(path, f"is not {what}; put text in quotes", _line(node))
             return None
 
     def _sequence(self, node: yaml.SequenceNode, path: KeyPath) -> list[Any]:

@@ -27,6 +27,7 @@ from connector.mapping.schema import FactField, FieldRef, Mapping, MappingSchema
 __all__ = ["Mapping", "MappingError", "Mistake", "load_mapping", "load_mappings", "load_procedure"]
 
 EXAMPLE_SUFFIX = ".example.yaml"
+_COPY = "copy one of its *.example.yaml to a name of your own that ends in .yaml"
 _SOURCE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 # marshmallow's own messages, in words for an admin. What is not here is already ours.
@@ -71,12 +72,18 @@ def load_mappings(path: Path) -> tuple[list[Mapping], list[Mistake]]:
     if not path.is_dir():
         paths = [path]
     else:
-        paths = sorted(file for file in path.glob("*.yaml") if not file.name.endswith(EXAMPLE_SUFFIX))
+        try:
+            listed = sorted(path.iterdir())
+        except OSError as error:
+            return [], [Mistake(str(path), 1, "(folder)", f"cannot be read: {error.strerror}")]
+        paths = [each for each in listed if each.name.endswith(".yaml") and not each.name.endswith(EXAMPLE_SUFFIX)]
     if path.name.endswith(EXAMPLE_SUFFIX):
         copy = path.name.removesuffix(EXAMPLE_SUFFIX) + ".yaml"
         return [], [Mistake(str(path), 1, "(file)", f"is an example, which is never run; copy it to {copy}")]
     if not paths:
-        message = "has no mapping; copy one of its *.example.yaml to a name of your own that ends in .yaml"
+        other = next((each for each in listed if each.suffix == ".yml"), None)
+        hint = f"{other.name} is not read: rename it to {other.stem}.yaml" if other else _COPY
+        message = f"has no mapping; {hint}"
         return [], [Mistake(str(path), 1, "(folder)", message)]
     mappings: list[Mapping] = []
     mistakes: list[Mistake] = []
@@ -110,6 +117,11 @@ def _is_procedure(document: Document) -> bool:
     document.mistakes.clear()
     document.add((), "is a procedure, not a mapping; keep it in a folder of its own, and name it in a mapping")
     return True
+
+
+def _is_mapping(document: Document) -> bool:
+    """Whether a file that is named as a procedure is a mapping, perhaps the one that names it."""
+    return "tracker" in document.data and not document.data.keys() & {"extends", "service_centers", "waits"}
 
 
 def _in_order(mistakes: abc.Iterable[Mistake]) -> list[Mistake]:
@@ -192,12 +204,22 @@ def _procedure_of(document: Document) -> Procedure | None:
     if not isinstance(name, str) or any(mistake.path == "procedure" for mistake in document.mistakes):
         return None
     name = " ".join(name.split())
-    if name not in SHIPPED and not (document.path.parent / name).exists():
+    if name not in SHIPPED and not _is_there(document.path.parent / name):
         document.add(("procedure",), f'there is no file "{name}", seen from the folder of this one')
+        return None
+    if (document.path.parent / name).resolve() == document.path.resolve():
+        document.add(("procedure",), "is this file itself; a procedure of your own is another file")
         return None
     procedure, mistakes = _load_procedure(name, document.path.parent)
     document.mistakes += mistakes
     return procedure
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return True  # but it cannot be looked at: reading it says why
 
 
 def _load_procedure(name_or_path: str, base: Path) -> tuple[Procedure | None, list[Mistake]]:
@@ -205,6 +227,10 @@ def _load_procedure(name_or_path: str, base: Path) -> tuple[Procedure | None, li
         document = _shipped(name_or_path)
     else:
         document = read_document(base / name_or_path)
+        if _is_mapping(document):
+            document.mistakes.clear()
+            document.add((), "is a mapping, not a procedure")
+            return None, document.mistakes
         if "extends" in document.data:
             _extend(document)
     if not document.data:
@@ -296,6 +322,8 @@ def _mapping(source: str, path: Path, data: dict[str, Any], procedure: Procedure
             user=tracker["user"],
             token=tracker["token"].under(path.parent),
             webhook_secrets=tuple(secret.under(path.parent) for secret in secrets),
+            concurrency=tracker["concurrency"],
+            calls_per_second=tracker["calls_per_second"],
         ),
         max_comments_per_hour=data["max_comments_per_hour"],
         config_hash=_hash({"kind": tracker["kind"], "url": tracker["url"], **parts}),
@@ -311,7 +339,7 @@ def _hash(parts: abc.Mapping[str, Any]) -> str:
 def _canonical(value: Any) -> Any:
     """`value` as JSON that does not depend on the order of sets and keys."""
     if is_dataclass(value):
-        return {part.name: _canonical(getattr(value, part.name)) for part in dataclass_fields(value)}
+        return {part.name: _canonical(getattr(value, part.name)) for part in dataclass_fields(value) if part.compare}
     if isinstance(value, abc.Mapping):
         return {key: _canonical(inner) for key, inner in value.items()}
     if isinstance(value, frozenset):

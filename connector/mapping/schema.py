@@ -9,6 +9,7 @@ import difflib
 import ipaddress
 import os
 import re
+import unicodedata
 import zoneinfo
 from collections import abc
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from connector.inquiry.case import FACTS
 from connector.inquiry.procedure import SHIPPED, STAGES, Procedure
 
 DEFAULT_COMMENTS_PER_HOUR = 600
+MAX_CALLS_PER_SECOND = 1000
 MAX_TEXT = 255  # no tracker has longer names of fields or statuses
 MAX_SECRET_BYTES = 64 * 1024
 
@@ -109,21 +111,32 @@ def _checked(value: str, place: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class FieldRef:
-    """The ticket's field that holds a fact, and the office's own values in our terms (keys folded by `fold`)."""
+    """The ticket's field that holds a fact, and the office's own values in our terms (keys folded by `fold`).
+
+    `choices` are the same values as the office writes them, for a list that is yet to be made. They decide nothing.
+    """
 
     field: str
     values: abc.Mapping[str, str] = dataclasses.field(default_factory=dict)
+    choices: tuple[str, ...] = dataclasses.field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class TrackerSettings:
-    """How to reach the tracker. `user` is None for a personal access token of Jira Data Center."""
+    """How to reach the tracker. `user` is None for a personal access token of Jira Data Center.
+
+    concurrency      tickets attended to at once; None: as the service is set
+    calls_per_second calls of each process to the tracker; None: as fast as can be
+    """
 
     kind: str
     url: str
     user: str | None
     token: Secret
     webhook_secrets: tuple[Secret, ...]
+    # They decide nothing: another number calls for no new look at any ticket.
+    concurrency: int | None = dataclasses.field(default=None, compare=False)
+    calls_per_second: float | None = dataclasses.field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,6 +193,8 @@ def tracker_url(value: Any) -> str:
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port  # the port is checked only when it is asked for
+        if host is not None:
+            host.encode("idna")  # as it is looked up: no label may be empty or too long
     except ValueError:
         host = None
     if host is None or parts.scheme not in {"http", "https"} or " " in url:
@@ -237,7 +252,10 @@ def field_ref(fact: str, value: Any) -> FieldRef:
         entry = shape().load(value)
     except ValidationError as error:
         raise ValidationError(error.messages) from None  # half an entry is of no use to other rules
-    return FieldRef(entry["field"], MappingProxyType(entry["values"] or {}))
+    values: dict[str, str] = entry["values"] or {}
+    return FieldRef(
+        entry["field"], MappingProxyType(values), tuple(" ".join(own.split()) for own in value.get("values") or ())
+    )
 
 
 def _field_name(value: Any) -> str:
@@ -301,7 +319,7 @@ _AMERICAN_ZONES = {
 
 @lru_cache(maxsize=1)
 def _time_zones() -> frozenset[str]:
-    return frozenset(zoneinfo.available_timezones())
+    return frozenset(zoneinfo.available_timezones()) - {"localtime", "Factory"}  # the machine's own, and none
 
 
 def _near_zone(name: str) -> str:
@@ -325,6 +343,10 @@ def clock_time(value: Any) -> time:
     return time(int(written[1]), int(written[2]))
 
 
+# Control characters, halves of characters, and separators of lines and paragraphs: no search means them.
+_UNSEEN = frozenset({"Cc", "Cs", "Zl", "Zp"})
+
+
 def scope(value: Any) -> str:
     """Which tickets: a condition in the tracker's own language, on one line."""
     if not isinstance(value, str):
@@ -332,7 +354,16 @@ def scope(value: Any) -> str:
     condition = re.sub(r"\s*\n\s*", " ", value.strip())
     if not condition:
         raise ValidationError("is empty: without it every ticket of the tracker would be taken for a case")
+    if any(unicodedata.category(each) in _UNSEEN for each in condition.replace("\t", " ")):
+        raise ValidationError("holds a character that cannot be seen; type the line again")
     return condition
+
+
+def calls_per_second(value: Any) -> float:
+    """A pace of calls: a number above 0, at most MAX_CALLS_PER_SECOND."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= MAX_CALLS_PER_SECOND:
+        raise ValidationError(f"must be a number above 0, at most {MAX_CALLS_PER_SECOND}, such as 5 or 0.5")
+    return float(value)
 
 
 def recorded_fact(value: Any) -> str:
@@ -364,6 +395,10 @@ class TrackerSchema(Schema):
     user = fields.Function(deserialize=text, load_default=None)
     token = fields.Function(deserialize=secret, required=True)
     webhook_secrets = fields.List(fields.Function(deserialize=secret), load_default=None)
+    concurrency = fields.Integer(
+        load_default=None, strict=True, validate=validate.Range(1, 32, error="must be from {min} to {max}")
+    )
+    calls_per_second = fields.Function(deserialize=calls_per_second, load_default=None)
 
     @validates_schema(skip_on_field_errors=False, pass_original=True)
     def _cloud_needs_a_user(self, data: dict[str, Any], original: Any, **_: Any) -> None:

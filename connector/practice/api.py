@@ -31,7 +31,7 @@ from connector.practice.world import (
 Answer = Response | tuple[Response, int] | tuple[str, int]
 api = Blueprint("api", __name__, url_prefix="/rest/api/<any('2','3'):version>")
 UNIMPLEMENTED = "X-Practice-Unimplemented"
-CLOUD_ONLY = {"search_jql", "jql_match", "issue_changelog", "contexts", "options", "add_options"}
+CLOUD_ONLY = {"search_jql", "bulk_fetch", "jql_match", "issue_changelog", "contexts", "options", "add_options"}
 ALIKE_IN_V3 = {
     "server_info",
     "myself",
@@ -60,6 +60,7 @@ ALIKE_IN_V3 = {
     "add_to_tab",
 }
 LONGEST_COMMENT = 32767
+MOST_IN_BULK = 100
 MOVED = (
     "The requested API has been removed. Please migrate to the /rest/api/3/search/jql API. A full migration "
     "guideline is available at https://developer.atlassian.com/changelog/#CHANGE-2046"
@@ -337,17 +338,55 @@ def my_permissions() -> Answer:
 @with_issue
 def issue(issue: Issue) -> Answer:
     fields = chosen(shapes.issue_fields(world(), issue), names_in("fields") or ["*all"])
-    answer = shapes.issue(world(), issue, fields)
-    expand = names_in("expand")
-    if "changelog" in expand:
-        answer["changelog"] = shapes.changelog(world(), issue)
-    if "names" in expand:
-        answer["names"] = shapes.names(world(), fields)
+    answer = _expanded(issue, fields, names_in("expand"))
     asked = names_in("properties")
     if asked:
         wanted = issue.properties if "*all" in asked else asked
         answer["properties"] = {name: issue.properties[name] for name in wanted if name in issue.properties}
     return jsonify(answer)
+
+
+def _expanded(issue: Issue, fields: Json, expand: list[str]) -> Json:
+    """The issue with its history, the names of its fields and the transitions open to the caller, as far as asked."""
+    answer = shapes.issue(world(), issue, fields)
+    if "changelog" in expand:
+        answer["changelog"] = shapes.changelog(world(), issue)
+    if "names" in expand:
+        answer["names"] = shapes.names(world(), fields)
+    if "transitions" in expand:
+        offered = world().open_transitions(issue, me())
+        answer["transitions"] = [shapes.transition(world(), each, with_fields=False) for each in offered]
+    return answer
+
+
+@api.post("/issue/bulkfetch")
+def bulk_fetch() -> Answer:
+    """Up to 100 issues by id or key, by ascending id; for what cannot be given, an error in the answer."""
+    sent = body()
+    known_keys(sent, "issueIdsOrKeys", "fields", "fieldsByKeys", "properties", "expand")
+    asked, fields, expand = (_texts(sent, name) for name in ("issueIdsOrKeys", "fields", "expand"))
+    if not 0 < len(asked) <= MOST_IN_BULK:
+        raise Refused(400, f"Between 1 and {MOST_IN_BULK} issues can be fetched at once.")
+    found: dict[int, Issue] = {}
+    errors: list[Json] = []
+    for each in asked:
+        try:
+            issue = visible_issue(each)
+            found[issue.id] = issue
+        except Refused as refused:
+            errors.append({"id": each, "errorMessage": refused.messages[0]})
+    issues = [
+        _expanded(issue, chosen(shapes.issue_fields(world(), issue, among_many=True), fields or ["*navigable"]), expand)
+        for _, issue in sorted(found.items())
+    ]
+    return jsonify({"issues": issues, "issueErrors": errors})
+
+
+def _texts(sent: Json, name: str) -> list[str]:
+    listed = sent.get(name, [])
+    if not isinstance(listed, list) or not all(isinstance(each, str) for each in listed):
+        raise Refused(400, f"{name} must be an array of texts.")
+    return listed
 
 
 @api.post("/issue")
@@ -689,19 +728,20 @@ def search_jql() -> Answer:
     found = [each for each in query.matching(world().indexed(reconcile)) if each.id in world().issues]
     page = found[start : start + limit]
     asked = names_in("fields")
-    answer: Json = {"issues": [_found(each, asked) for each in page], "isLast": start + limit >= len(found)}
+    expand = names_in("expand")
+    answer: Json = {"issues": [_found(each, asked, expand) for each in page], "isLast": start + limit >= len(found)}
     if not answer["isLast"]:
         token = json.dumps([start + limit, text]).encode()
         answer["nextPageToken"] = base64.urlsafe_b64encode(token).decode()
     return jsonify(answer)
 
 
-def _found(match: Issue, asked: list[str]) -> Json:
+def _found(match: Issue, asked: list[str], expand: list[str]) -> Json:
     """What an index found, as it stands now; `id` alone is what a search answers that asked for no field."""
     current = world().issues[match.id]
     if set(asked) <= {"id"}:
         return {"id": str(current.id)}
-    return shapes.issue(world(), current, chosen(shapes.issue_fields(world(), current), asked))
+    return _expanded(current, chosen(shapes.issue_fields(world(), current, among_many=True), asked), expand)
 
 
 def _place(token: str | None, text: str) -> int:
@@ -733,8 +773,9 @@ def search() -> Answer:
     limit = min(whole_number("maxResults", 50), 1000, world().page_limit)
     found = [each for each in query.matching(world().indexed()) if each.id in world().issues]
     asked = names_in("fields") or ["*navigable"]
+    expand = names_in("expand")
     issues = [
-        shapes.issue(world(), now, chosen(shapes.issue_fields(world(), now), asked))
+        _expanded(now, chosen(shapes.issue_fields(world(), now, among_many=True), asked), expand)
         for now in (world().issues[each.id] for each in found[start : start + limit])
     ]
     return jsonify(

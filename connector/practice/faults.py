@@ -40,8 +40,8 @@ class Fault:
         if not isinstance(self.times, int) or self.times < 1:
             raise ValueError("times is a whole number, 1 or more")
 
-    def meets(self, method: str, path: str) -> bool:
-        return self.method in {"*", method} and re.search(self.path, path) is not None
+    def meets(self, method: str, path: str, query: str) -> bool:
+        return self.method in {"*", method} and is_meant(self.path, path, query)
 
     def payload(self) -> tuple[bytes, str]:
         """(body, content type) of the answer."""
@@ -49,6 +49,11 @@ class Fault:
             kind = "text/html;charset=UTF-8" if self.body.lstrip().startswith("<") else "text/plain"
             return self.body.encode(), kind
         return json.dumps(self.body).encode(), "application/json;charset=UTF-8"
+
+
+def is_meant(pattern: str, path: str, query: str) -> bool:
+    """Whether the regular expression is found in the path, or in the path with its query."""
+    return any(re.search(pattern, text) for text in (path, f"{path}?{query}"))
 
 
 LOGIN_PAGE = "<!DOCTYPE html><html><head><title>Log in - Jira</title></head><body><form></form></body></html>"
@@ -104,11 +109,11 @@ class Faults:
         with self._lock:
             return len(self._waiting)
 
-    def take(self, method: str, path: str) -> Fault | None:
+    def take(self, method: str, path: str, query: str = "") -> Fault | None:
         """The fault for this request, used up by one."""
         with self._lock:
             for fault in self._waiting:
-                if fault.meets(method, path):
+                if fault.meets(method, path, query):
                     fault.times -= 1
                     if fault.times == 0:
                         self._waiting.remove(fault)

@@ -18,7 +18,7 @@ from werkzeug.wrappers import Response as WsgiResponse
 
 from connector.practice.api import UNIMPLEMENTED, Answer, api, unknown_call
 from connector.practice.configuration import hooks_api
-from connector.practice.faults import Fault, Faults
+from connector.practice.faults import Fault, Faults, is_meant
 from connector.practice.hooks import WebhookSender
 from connector.practice.page import page
 from connector.practice.world import World
@@ -61,8 +61,8 @@ class RequestLog:
         self._records.clear()
 
     def matching(self, method: str = "*", path: str = "") -> list[RequestRecord]:
-        """`path` is a regular expression, searched in the path."""
-        return [each for each in self if method in {"*", each.method} and re.search(path, each.path)]
+        """`path` is a regular expression, searched in the path, and in the path with its query."""
+        return [each for each in self if method in {"*", each.method} and is_meant(path, each.path, each.query)]
 
     def count(self, method: str = "*", path: str = "") -> int:
         return len(self.matching(method, path))
@@ -209,7 +209,7 @@ class _Exchanges:
             return self.server.app(environ, start_response)
         sent = request.get_data(cache=True)
         _replay(environ, sent)
-        fault = self.server.faults.take(request.method, path)
+        fault = self.server.faults.take(request.method, path, request.query_string.decode())
         if fault and fault.wait:
             self.server.stopping.wait(fault.wait)
         if fault and fault.drop == "before":

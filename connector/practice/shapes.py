@@ -128,13 +128,14 @@ def _named(world: World, kind: str, number: str, name: str) -> Json:
     return {"self": f"{world.base_url}/rest/api/2/{kind}/{number}", "id": number, "name": name}
 
 
-def issue_fields(world: World, issue: Issue, *, whole_numbers: bool = False) -> Json:
-    """Every field of the issue, by id; empty ones are null."""
+def issue_fields(world: World, issue: Issue, *, whole_numbers: bool = False, among_many: bool = False) -> Json:
+    """Every field of the issue, by id; empty ones are null. `among_many`: as in an answer of several issues."""
     values = {
         each.id: shown(issue.values.get(each.id), world.zone, world.base_url, whole_numbers=whole_numbers)
         for each in world.fields.values()
     }
-    comments = comments_page(world, issue, issue.comments, 0, len(issue.comments))
+    inline = issue.comments[-world.comments_shown :] if among_many and world.comments_shown else issue.comments
+    comments = comments_page(world, issue, inline, 0, len(inline)) | {"total": len(issue.comments)}
     comments["self"] = f"{world.base_url}/rest/api/2/issue/{issue.id}/comment"
     return values | {
         "status": status(world, issue.status),

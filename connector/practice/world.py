@@ -227,7 +227,8 @@ class World:
     """One tracker site.
 
     Switches for tests: `off_edit_screen` (ids of fields nobody can edit), `page_limit` (most issues in one page
-    of a search), `comment_limit` (per issue; more answers 413), `empty_401`,
+    of a search), `comment_limit` (per issue; more answers 413), `comments_shown` (most comments that an issue comes
+    with in answers of many: the latest), `empty_401`,
     `rate_limit_headers` (Data Center sends them on every answer), `freeze_index()`/`thaw_index()`.
     """
 
@@ -262,6 +263,7 @@ class World:
         self.roles = {"Administrators", "Service Desk Team"}
         self.page_limit = 100
         self.comment_limit: int | None = None
+        self.comments_shown: int | None = None
         self.empty_401 = False
         self.rate_limit_headers = False
         self._index: dict[int, Issue] | None = None

@@ -1,28 +1,25 @@
-"""Drafting a mapping from what a tracker has: which field looks like it holds which fact, and how sure that is.
+"""Looking for a mapping in what a tracker has: which field looks like it holds which fact, and how sure that is.
 
-Names are compared as sets of words, with what offices call these things. Nothing is guessed silently: each line says
-how sure it is, and what is needed and was not found is left empty, which `connector check` refuses with its line.
+Names are compared as sets of words, with what offices call these things. connector.setup.draft writes it down.
 """
 
-import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-import yaml
 from marshmallow import EXCLUDE
 
 from connector.inquiry.case import DEFAULT_LABELS, FACTS
 from connector.inquiry.procedure import SHIPPED, STAGES, Procedure
 from connector.mapping.document import read_document
 from connector.mapping.loading import MappingError, load_mapping, load_procedure
-from connector.mapping.schema import NEEDED_FACTS, RECORDABLE, MappingSchema, TrackerSettings
+from connector.mapping.schema import RECORDABLE, MappingSchema, TrackerSettings
 from connector.setup.wanted import FIELDS
-from connector.trackers.setup_port import FieldType, FoundField, Inventory
+from connector.trackers.setup_port import FieldType, FoundField
 
 Sureness = Literal["sure", "likely", "a guess"]
 _SURENESS: Mapping[int, Sureness] = MappingProxyType({3: "sure", 2: "likely", 1: "a guess"})
@@ -172,13 +169,7 @@ _SAME_WORDS = {
 }
 _IDLE_WORDS = frozenset({"the", "of", "to", "for", "at", "on"})
 
-# Plain in YAML, and no word that YAML reads as something else than text.
-_PLAIN = re.compile(
-    r"(?!(?:y|n|yes|no|on|off|true|false|null)$)[A-Za-z][\w .-]*[\w.]|(?![yYnN]$)[A-Za-z]", re.IGNORECASE
-)
 NAMED_BY_ID = frozenset({"zammad"})  # trackers where a field's name is only a label, and may change
-_MOST_LISTED = 40
-_COLUMN = 46  # where the remarks begin
 
 
 # --- what may stand in the file before there is a mapping -------------------------------------------------------------
@@ -274,11 +265,11 @@ class Match:
     rivals: tuple[FoundField, ...] = ()
 
 
-def match_fields(fields: Sequence[FoundField]) -> dict[str, Match]:
+def match_fields(fields: Sequence[FoundField], facts: Sequence[str] = FACTS) -> dict[str, Match]:
     """fact -> its field, for those that were found. No field holds two facts; earlier fields win over later ones."""
     scored = [
         (likeness, fits, fact, number)
-        for fact, (number, field) in product(FACTS, enumerate(fields))
+        for fact, (number, field) in product(facts, enumerate(fields))
         if (likeness := _field_likeness(fact, field)) and (fits := _fits(fact, field))
     ]
     scored.sort(key=lambda each: (-each[0], -each[1], each[3], FACTS.index(each[2])))
@@ -295,8 +286,13 @@ def match_fields(fields: Sequence[FoundField]) -> dict[str, Match]:
     return matches
 
 
+def of_wrong_kind(fact: str, fields: Sequence[FoundField]) -> FoundField | None:
+    """A field that is called as the fact's would be, of a kind that a draft does not put the fact on."""
+    return next((each for each in fields if _field_likeness(fact, each) >= 2 and not _fits(fact, each)), None)
+
+
 def match_statuses(
-    statuses: Sequence[str], facts: Iterable[str]
+    statuses: Sequence[str], facts: Iterable[str], wanted_stages: Iterable[str] = STAGES
 ) -> tuple[dict[str, tuple[str, Sureness]], dict[str, tuple[str, Sureness]]]:
     """(stage -> status, fact that a status records -> status), each with how sure that is; no status is used twice."""
 
@@ -306,7 +302,7 @@ def match_statuses(
     def record_likeness(fact: str, status: str) -> int:
         return _likeness(status, (), _RECORD_NAMES[fact])
 
-    stages = _best([each for each in STAGES if each != "answered"], statuses, stage_likeness)
+    stages = _best([each for each in wanted_stages if each != "answered"], statuses, stage_likeness)
     free = [each for each in statuses if each not in {status for status, _ in stages.values()}]
     records = _best([each for each in RECORDABLE if each in set(facts)], free, record_likeness)
     return stages, records
@@ -321,133 +317,3 @@ def _best(
         if key not in found and status not in {each for each, _ in found.values()}:
             found[key] = (status, _SURENESS[score])
     return found
-
-
-# --- writing the draft ------------------------------------------------------------------------------------------------
-
-
-def draft(connection: Connection, inventory: Inventory, *, write_ids: bool = False) -> str:
-    """The mapping file's text. `write_ids`: fields are named by their ids, for trackers where names are only labels."""
-    usable = [_named_once(each, inventory.fields, write_ids) for each in inventory.fields]
-    matches = match_fields(usable)
-    return "\n".join(
-        [
-            *_heading(matches),
-            *_kept(connection.data),
-            "",
-            "# Which field of the ticket holds which fact. Behind each: how sure it is, and the kind of field.",
-            "fields:",
-            *(line for fact in FACTS for line in _field_lines(fact, matches.get(fact), connection.procedure)),
-            *_status_lines(inventory.statuses, matches),
-            *_left_over(usable, matches),
-            "",
-        ]
-    )
-
-
-def _named_once(field: FoundField, fields: Sequence[FoundField], write_ids: bool) -> FoundField:
-    """The field, with an id only if that must be written: its name is not its own, or no name for a mapping."""
-    twins = sum(_same_name(each.name, field.name) for each in fields)
-    fit = field.name.isprintable() and not field.name.strip().isdecimal() and len(field.name) <= 255
-    return field if write_ids or twins > 1 or not fit else replace(field, id="")
-
-
-def _same_name(one: str, other: str) -> bool:
-    return " ".join(one.split()).casefold() == " ".join(other.split()).casefold()
-
-
-def _heading(matches: Mapping[str, Match]) -> Iterator[str]:
-    missing = [fact for fact in NEEDED_FACTS if fact not in matches]
-    yield "# A draft, made by `connector discover` from what the tracker has. Read every line: names can deceive."
-    yield "# Fill in what is left empty, take away what is wrong, then run: connector check, connector check --live"
-    if missing:
-        yield f"# Needed and not found: {', '.join(missing)}. `connector provision` can create such fields:"
-        yield "# write the names they shall have behind the colons, and run it."
-
-
-def _kept(data: Mapping[str, Any]) -> Iterator[str]:
-    """What the file says already, but for what is drafted here."""
-    kept = {key: value for key, value in data.items() if key not in {"fields", "statuses", "records", "office"}}
-    yield yaml.safe_dump(kept, sort_keys=False, allow_unicode=True, width=1000).rstrip()
-    yield ""
-    office = data.get("office")
-    if isinstance(office, dict) and office.get("time_zone"):
-        yield yaml.safe_dump({"office": office}, sort_keys=False).rstrip()
-        return
-    yield "office:"
-    yield _line("  time_zone:", "FILL IN: where your office is, as in America/New_York")
-    yield _line('  act_at: "09:00"', "when your people start work; keep the quotes")
-
-
-def _field_lines(fact: str, match: Match | None, procedure: Procedure) -> Iterator[str]:
-    kind, help_text = FIELDS[fact]
-    if match is None:
-        if fact in NEEDED_FACTS:
-            yield _line(f"  {fact}:", f"FILL IN ({kind}): nothing found. {help_text}")
-        else:
-            yield _line(f"  # {fact}:", f"nothing found ({kind}); leave it out, or fill it in. {help_text}")
-        return
-    field = match.field
-    remark = f"{match.sureness}; {field.type}" + (f'; this is "{_printable(field.name)}"' if field.id else "")
-    yield _line(f"  {fact}: {_scalar(field.id or field.name)}", remark)
-    for rival in match.rivals:
-        yield _line("", f'or "{_printable(rival.name)}"{f" ({rival.id})" if rival.id else ""}? It looks the same')
-    if fact == "service_center":
-        yield from _unknown_choices(field, procedure)
-    if fact == "protected" and field.type == "select":
-        yield _line("", "every choice but No counts as protected; for other words see `values` in README.md")
-
-
-def _unknown_choices(field: FoundField, procedure: Procedure) -> Iterator[str]:
-    unknown = [each for each in field.options if procedure.center_named(each) is None]
-    if unknown:
-        names = ", ".join(f'"{_printable(each)}"' for each in unknown[:_MOST_LISTED])
-        yield _line("", f"unknown choices: {names}; say under `values` which centre each means (README.md)")
-
-
-def _status_lines(statuses: Sequence[str], matches: Mapping[str, Match]) -> Iterator[str]:
-    stages, records = match_statuses(statuses, matches)
-    yield ""
-    yield "# Where a ticket is moved when its case enters a stage. Left: the stage. Right: a status of your workflow."
-    yield "statuses:"
-    for stage in STAGES:
-        if stage in stages:
-            status, sureness = stages[stage]
-            yield _line(f"  {stage}: {_scalar(status)}", sureness)
-        elif stage != "answered":
-            yield _line(f"  # {stage}:", "no such status found; leave it out, or fill it in")
-    yield ""
-    yield "# Statuses that fill in a date by themselves. Left: a status of your workflow. Right: the fact."
-    yield "records:"
-    for fact, (status, sureness) in records.items():
-        yield _line(f"  {_scalar(status)}: {fact}", sureness)
-    others = [each for each in statuses if each not in {status for status, _ in (*stages.values(), *records.values())}]
-    if others:
-        yield f"# Other statuses of these tickets: {_listed(others)}"
-
-
-def _left_over(fields: Sequence[FoundField], matches: Mapping[str, Match]) -> Iterator[str]:
-    used = [match.field for match in matches.values()]
-    others = [each for each in fields if each.type is not None and each not in used]
-    if others:
-        yield ""
-        yield f"# Other fields that could hold a fact: {_listed(f'{each.name} ({each.type})' for each in others)}"
-
-
-def _listed(names: Iterable[str]) -> str:
-    listed = [_printable(each) for each in names]
-    more = f", and {len(listed) - _MOST_LISTED} more" if len(listed) > _MOST_LISTED else ""
-    return ", ".join(listed[:_MOST_LISTED]) + more
-
-
-def _line(text: str, remark: str) -> str:
-    return f"{text:<{_COLUMN}} # {remark}"
-
-
-def _printable(text: str) -> str:
-    return "".join(each if each.isprintable() else " " for each in text)
-
-
-def _scalar(text: str) -> str:
-    """One text as YAML reads it back; JSON's quotes are YAML's, too."""
-    return text if _PLAIN.fullmatch(text) and "  " not in text else json.dumps(text, ensure_ascii=False)

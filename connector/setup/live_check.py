@@ -11,13 +11,13 @@ from connector.setup.connect import setup_of
 from connector.setup.wanted import wanted_of
 from connector.store import SourceState
 from connector.trackers.port import TrackerError
-from connector.trackers.setup_port import Finding, Setup, Wanted
+from connector.trackers.setup_port import Finding, Setup, Wanted, unseen
 
 HEARD_WITHIN = timedelta(days=7)  # a quiet week is possible, but worth a look
 _SLACK = timedelta(minutes=10)  # so much later than a change its webhook may come
 _CELL = 70  # columns
 
-_MARKS = {"ok": "ok", "warning": "look", "error": "WRONG"}
+_MARKS = {"ok": "ok", "unseen": "unseen", "warning": "look", "error": "WRONG"}
 
 
 def look_over(mapping: Mapping, webhook_url: str | None) -> list[Finding]:
@@ -45,8 +45,8 @@ def tracker_findings(setup: Setup, wanted: Wanted) -> list[Finding]:
 def store_findings(state: SourceState | None, now: datetime, *, poll_seconds: int) -> list[Finding]:
     """What the database knows: is the service looking after this source, and do its webhooks arrive."""
     if state is None or state == SourceState(state.source):
-        what = "The connector has not run with this source yet, so nothing was heard from the tracker."
-        return [Finding("service", "ok", what)]
+        what = "Whether webhooks arrive was not looked at: the connector has not run with this source yet."
+        return [unseen("service", what)]
     return [_heard(state, now), _polled(state, now, poll_seconds), *_held(state, now)]
 
 
@@ -97,13 +97,16 @@ def is_usable(findings: Sequence[Finding]) -> bool:
 
 
 def findings_text(findings: Sequence[Finding], *, everything: bool = False) -> str:
-    """A table for a person: what is wrong, worst first; all of it if `everything`."""
+    """A table for a person: what is wrong and what was not looked at, worst first; all of it if `everything`."""
     order = list(reversed(_MARKS))
     shown = [each for each in findings if everything or each.level != "ok"]
     shown.sort(key=lambda each: order.index(each.level))
     rows = [(_MARKS[each.level], each.id, _told(each)) for each in shown]
     fine = sum(each.level == "ok" for each in findings)
     count = f"{fine} of {len(findings)} checks are well."
+    not_looked_at = sum(each.level == "unseen" for each in findings)
+    if not_looked_at:
+        count += f" Not looked at: {not_looked_at}."
     if not rows:
         return count
     return (
@@ -113,7 +116,8 @@ def findings_text(findings: Sequence[Finding], *, everything: bool = False) -> s
 
 
 def _told(finding: Finding) -> str:
-    parts = (finding.what, finding.breaks, f"To mend it: {finding.mend}" if finding.mend else "")
+    how = "To look at it" if finding.level == "unseen" else "To mend it"
+    parts = (finding.what, finding.breaks, f"{how}: {finding.mend}" if finding.mend else "")
     return "\n".join(part for part in parts if part)
 
 

@@ -49,12 +49,11 @@ def by_hand(tasks: Sequence[Task]) -> list[Task]:
 
 
 def plan_text(tasks: Sequence[Task]) -> str:
-    """The plan for a person: a line for each thing, and below it what to do where it must be done by hand."""
+    """The plan for a person: a line for each thing; below it what stands in its place, and what to do by hand."""
     lines = []
     for task in tasks:
         lines.append(_wrapped(f"{_MARKS[task.state]:<{_WIDTH}}  ", task.what))
-        if task.by_hand:
-            lines.append(_wrapped(" " * (_WIDTH + 4), task.by_hand))
+        lines += [_wrapped(" " * (_WIDTH + 4), each) for each in (task.trouble, task.by_hand) if each]
     return "\n".join(lines)
 
 
@@ -72,4 +71,4 @@ def _wrapped(start: str, text: str) -> str:
 
 def task_json(task: Task) -> dict[str, str]:
     """A task as `provision --json` prints it."""
-    return {"id": task.id, "what": task.what, "state": task.state, "by_hand": task.by_hand}
+    return {"id": task.id, "what": task.what, "state": task.state, "by_hand": task.by_hand, "trouble": task.trouble}

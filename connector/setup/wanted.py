@@ -61,10 +61,11 @@ def webhook_of(source: str, public_url: str | None) -> str | None:
 def _wanted_field(mapping: Mapping, fact: str) -> WantedField:
     kind, help_text = FIELDS[fact]
     ref = mapping.fields[fact]
-    # An office with words of its own for the centres has its list already; it needs no choice of ours.
-    names_centers = fact == "service_center" and not ref.values
-    centers = tuple(center.name for center in mapping.procedure.service_centers.values()) if names_centers else ()
-    return WantedField(fact, ref.field, kind, help_text, centers)
+    # An office with words of its own for the centres chooses among those.
+    options: tuple[str, ...] = ()
+    if fact == "service_center":
+        options = ref.choices or tuple(center.name for center in mapping.procedure.service_centers.values())
+    return WantedField(fact, ref.field, kind, help_text, options)
 
 
 def _first_secret(mapping: Mapping) -> str | None:

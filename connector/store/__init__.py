@@ -2,11 +2,14 @@
 
 database = open_database("sqlite:///connector.sqlite3", exclusive=True)
 store = Store(database)
-for claim in store.attention.claim(now, limit, lease, sources): ...
+for claim in store.attention.claim(now, {"cases": 4}, lease): ...
 """
+
+from collections.abc import Callable
 
 from connector.store.acts import Acts
 from connector.store.attention import Attention, Claim
+from connector.store.bell import Bell, Listener
 from connector.store.database import Database, open_database
 from connector.store.errors import DatabaseError
 from connector.store.sources import SourceCounts, Sources, SourceState
@@ -18,6 +21,7 @@ __all__ = [
     "Claim",
     "Database",
     "DatabaseError",
+    "Listener",
     "SourceCounts",
     "SourceState",
     "Sources",
@@ -32,12 +36,25 @@ class Store:
     """The parts of the store over one open database. Thread safe; every call may raise DatabaseError."""
 
     def __init__(self, database: Database) -> None:
-        self.attention = Attention(database)
+        self._database, self._bell = database, Bell(database.engine)
+        self.attention = Attention(database, self._bell.ring)
         self.acts = Acts(database)
-        self.sources = Sources(database)
+        self.sources = Sources(database, self._bell.ring)
         self.tickets = Tickets(database)
-        self._database = database
+
+    def listen(self, on_due: Callable[[], None]) -> Listener:
+        """Call `on_due` when another node made something due, until the Listener is stopped; PostgreSQL only.
+
+        It is called in a thread of its own, and may be called for nothing. A call may be missing: look from time to
+        time as well.
+        """
+        return self._bell.listen(on_due)
+
+    def count_errors(self, on_error: Callable[[DatabaseError], None]) -> None:
+        """Call `on_error` with each failure of the database that a call of this store raises, from now on."""
+        self._database.on_error = on_error
 
     def close(self) -> None:
-        """Close the database."""
+        """Stop listening and close the database. May be called twice."""
+        self._bell.close()
         self._database.close()

@@ -8,10 +8,11 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, select, update
+from sqlalchemy import ClauseElement, ColumnElement, Connection, String, bindparam, delete, func, or_, select, update
 
+from connector.store.compiled import driver_of
 from connector.store.database import Database
-from connector.store.tables import acts, sources, tickets
+from connector.store.tables import NOW, Moment, acts, sources, tickets
 
 if TYPE_CHECKING:  # the queue notes acts, too, when it takes a ticket in as it stands
     from connector.store.attention import Claim
@@ -31,39 +32,25 @@ class Acts:
 
         To start one again that is not done moves its start to `now`; one that is done stays as it is.
         """
-        insert = self._database.insert(acts).values(
-            source=claim.source, ticket_id=claim.ticket_id, ref=ref, kind=kind, stage=stage, started_at=now
-        )
-        held = (
-            select(tickets.c.ticket_id)
-            .where(
-                tickets.c.source == claim.source,
-                tickets.c.ticket_id == claim.ticket_id,
-                tickets.c.lease_token == claim.token,
-                tickets.c.lease_until > now,
-            )
-            .with_for_update()
-        )
-        with self._database.write() as connection:
-            if connection.execute(held).first() is None:
+        values = {**_ticket(claim.source, claim.ticket_id), "b_token": claim.token, "now": now}
+        act = {**values, "b_ref": ref, "b_kind": kind, "b_stage": stage}
+        held, started = self._database.compiled(_held), self._database.compiled(_start)
+
+        def note(connection: Connection) -> bool:
+            driver = driver_of(connection)
+            if not held.rows(held.run(driver, values)):
                 return False
-            connection.execute(
-                insert.on_conflict_do_update(
-                    index_elements=[acts.c.source, acts.c.ticket_id, acts.c.ref],
-                    set_={"started_at": now, "kind": kind, "stage": stage},
-                    where=acts.c.done_at.is_(None),
-                )
-            )
+            started.run(driver, act)
             return True
+
+        return self._database.write(note)
 
     def finish(self, source: str, ticket_id: str, refs: Iterable[str], now: datetime) -> None:
         """These acts, started before, are done. One that is done already keeps its moment."""
-        with self._database.write() as connection:
-            connection.execute(
-                update(acts)
-                .where(*_of(source, ticket_id), acts.c.ref.in_(list(refs)), acts.c.done_at.is_(None))
-                .values(done_at=now)
-            )
+        done = self._database.compiled(_finish)
+        values = [{**_ticket(source, ticket_id), "b_ref": ref, "now": now} for ref in refs]
+        if values:
+            self._database.write(lambda connection: done.run_many(driver_of(connection), values))
 
     def adopt(self, source: str, ticket_id: str, refs: Iterable[str], now: datetime) -> None:
         """These refs were found on the ticket: their acts are done, started here or not.
@@ -74,36 +61,87 @@ class Acts:
         if not found:
             return
         known = select(tickets.c.ticket_id).where(tickets.c.source == source, tickets.c.ticket_id == ticket_id)
-        with self._database.write() as connection:
+
+        def adopt(connection: Connection) -> None:
             if connection.execute(known.with_for_update()).first() is not None:
                 note_adopted(self._database, connection, source, ticket_id, found, now)
 
+        self._database.write(adopt)
+
     def drop_started(self, source: str, ticket_id: str, ref: str) -> None:
         """The act was looked for and had no effect: forget that it was started. One that is done stays."""
-        with self._database.write() as connection:
-            connection.execute(delete(acts).where(*_of(source, ticket_id), acts.c.ref == ref, acts.c.done_at.is_(None)))
+        dropped = delete(acts).where(*_of(source, ticket_id), acts.c.ref == ref, acts.c.done_at.is_(None))
+        self._database.write(lambda connection: connection.execute(dropped))
 
     def done_refs(self, source: str, ticket_id: str) -> frozenset[str]:
         """The refs of the acts that are done."""
-        query = select(acts.c.ref).where(*_of(source, ticket_id), acts.c.done_at.is_not(None))
-        with self._database.read() as connection:
-            return frozenset(connection.scalars(query))
+        return frozenset(ref for (ref,) in self._database.look(_done, **_ticket(source, ticket_id)))
 
     def started(self, source: str, ticket_id: str) -> dict[str, datetime]:
         """The acts that were started and are not known to be done: ref -> when it was started."""
-        query = select(acts.c.ref, acts.c.started_at).where(*_of(source, ticket_id), acts.c.done_at.is_(None))
-        with self._database.read() as connection:
-            return {row.ref: row.started_at for row in connection.execute(query)}
+        return dict(self._database.look(_started, **_ticket(source, ticket_id)))
 
     def comments_since(self, source: str, moment: datetime) -> int:
         """How many comments were started at or after `moment`, without those before the last release of the brake."""
-        allowance_from = select(sources.c.allowance_from).where(sources.c.source == source).scalar_subquery()
-        query = select(func.count()).where(
-            and_(acts.c.source == source, acts.c.kind == COMMENT, acts.c.started_at >= moment),
-            or_(allowance_from.is_(None), acts.c.started_at >= allowance_from),
+        [(count,)] = self._database.look(_comments, b_source=source, b_moment=moment)
+        return int(count)
+
+
+def _ticket(source: str, ticket_id: str) -> dict[str, str]:
+    """The values of a statement about one ticket."""
+    return {"b_source": source, "b_ticket_id": ticket_id}
+
+
+_SOURCE = bindparam("b_source", type_=String())
+_TICKET_ID = bindparam("b_ticket_id", type_=String())
+_REF = bindparam("b_ref", type_=String())
+_OF_TICKET = (acts.c.source == _SOURCE, acts.c.ticket_id == _TICKET_ID)
+
+
+def _held(_database: Database) -> ClauseElement:
+    """Whether the worker still has the ticket; it stays so until the transaction ends."""
+    return (
+        select(tickets.c.ticket_id)
+        .where(
+            tickets.c.source == _SOURCE,
+            tickets.c.ticket_id == _TICKET_ID,
+            tickets.c.lease_token == bindparam("b_token"),
+            tickets.c.lease_until > NOW,
         )
-        with self._database.read() as connection:
-            return connection.scalar(query) or 0
+        .with_for_update()
+    )
+
+
+def _start(database: Database) -> ClauseElement:
+    what = {"kind": bindparam("b_kind"), "stage": bindparam("b_stage"), "started_at": NOW}
+    insert = database.insert(acts).values(source=_SOURCE, ticket_id=_TICKET_ID, ref=_REF, **what)
+    return insert.on_conflict_do_update(
+        index_elements=[acts.c.source, acts.c.ticket_id, acts.c.ref],
+        set_={name: insert.excluded[name] for name in what},
+        where=acts.c.done_at.is_(None),
+    )
+
+
+def _finish(_database: Database) -> ClauseElement:
+    return update(acts).where(*_OF_TICKET, acts.c.ref == _REF, acts.c.done_at.is_(None)).values(done_at=NOW)
+
+
+def _done(_database: Database) -> ClauseElement:
+    return select(acts.c.ref).where(*_OF_TICKET, acts.c.done_at.is_not(None))
+
+
+def _started(_database: Database) -> ClauseElement:
+    return select(acts.c.ref, acts.c.started_at).where(*_OF_TICKET, acts.c.done_at.is_(None))
+
+
+def _comments(_database: Database) -> ClauseElement:
+    allowance_from = select(sources.c.allowance_from).where(sources.c.source == _SOURCE).scalar_subquery()
+    return select(func.count()).where(
+        and_(
+            acts.c.source == _SOURCE, acts.c.kind == COMMENT, acts.c.started_at >= bindparam("b_moment", type_=Moment())
+        ),
+        or_(allowance_from.is_(None), acts.c.started_at >= allowance_from),
+    )
 
 
 def note_adopted(

@@ -5,35 +5,43 @@ one of settle(), postpone(), stick() or forget(). Whatever arrives in between ra
 always makes the ticket due again: no notice is ever lost. A lease that its worker outlived is given to another; the
 late worker is told so (False) and has then written nothing.
 
+claim() has two lanes, so that neither starves the other: waits that have passed, and whatever is due, news included.
+
 All moments are aware datetimes, given by the caller.
 """
 
 import itertools
 import secrets
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import (
+    ClauseElement,
     ColumnElement,
     Connection,
+    String,
+    Update,
     and_,
     bindparam,
     case,
     delete,
     func,
-    literal,
     or_,
     select,
     update,
 )
 
+from connector.store import lanes
 from connector.store.acts import note_adopted
+from connector.store.bell import Ring
+from connector.store.compiled import driver_of
 from connector.store.database import Database
-from connector.store.sources import record_heard
-from connector.store.tables import ERROR_LENGTH, ID_LENGTH, Moment, tickets
+from connector.store.news import at, has_news, is_stuck, is_ticket, noticed, raised, upsert
+from connector.store.sources import Heard
+from connector.store.tables import ERROR_LENGTH, NOW, Moment, tickets
 from connector.store.tickets import ANSWERED, find
 
 _T = TypeVar("_T")
@@ -54,6 +62,7 @@ class Claim:
     config_hash: str | None
     receipt_digest: str | None
     first_look: bool  # nobody has ever settled it: what was done on it before is to be looked up on the ticket
+    correlation_id: str | None = None  # of the webhook that this look is due to
 
 
 class Seen(Protocol):
@@ -70,21 +79,25 @@ class Seen(Protocol):
 class Attention:
     """The queue of one database. Thread safe."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, ring: Ring = lambda: None) -> None:
+        """`ring` is called when something was made due that another process may have a free hand for."""
         self._database = database
-        self._turn = itertools.count()
+        self._ring = ring
+        self._heard = Heard(database)
 
     # What makes a ticket due
 
-    def notice(self, source: str, ticket_id: str, key: str | None, now: datetime) -> None:
+    def notice(
+        self, source: str, ticket_id: str, key: str | None, now: datetime, *, correlation_id: str | None = None
+    ) -> None:
         """An authentic webhook says that the ticket changed. Committed durably when this returns.
 
-        Revives a stuck ticket. Raises ValueError for an id or key that no tracker gives, and DatabaseError.
+        Revives a stuck ticket. `correlation_id` (64 characters at most) comes with the Claim of the look this causes.
+        Raises ValueError for an id or key that no tracker gives, and DatabaseError.
         """
-        row = self._noticed(source, ticket_id, key, now)
-        with self._database.write() as connection:
-            record_heard(self._database, connection, source, now)
-            self._upsert(connection, [row], now)
+        self._database.put(upsert, **noticed(source, ticket_id, key, now, correlation_id))
+        self._heard.note(source, now)
+        self._ring()
 
     def notice_many(self, source: str, sightings: Iterable[Seen], now: datetime) -> int:
         """A poll saw these tickets. Returns how many are due because of it.
@@ -92,16 +105,15 @@ class Attention:
         A ticket that has the tracker's stamp of the last look, or got stuck after its last change, is left as it is.
         `sightings` may be lazy: it is never drawn from within a transaction.
         """
-        raised = 0
+        count = 0
         for batch in _batches(sightings):
-            with self._database.read() as connection:
-                unknown = _unknown(connection, source, batch)
-            rows = [self._noticed(source, seen.ticket_id, seen.key, now) for seen in unknown]
+            unknown = self._database.read(partial(_unknown, source, batch))
+            rows = [noticed(source, seen.ticket_id, seen.key, now) for seen in unknown]
             if rows:
-                with self._database.write() as connection:
-                    self._upsert(connection, rows, now)
-            raised += len(rows)
-        return raised
+                self._database.write(partial(self._upsert, rows))
+                self._ring()
+            count += len(rows)
+        return count
 
     def take_as_known(self, source: str, seen: Seen, refs: Iterable[str], now: datetime) -> bool:
         """Take a ticket in as it stands: the acts with these refs count as done, and it is due as notice_many has it.
@@ -109,16 +121,20 @@ class Attention:
         One transaction, so that no worker does one of those acts in between. False, with nothing written, while a
         worker has the ticket in hand: it decided before, and may be at one of them.
         """
-        row = self._noticed(source, seen.ticket_id, seen.key, now)
-        lease = select(tickets.c.lease_until).where(*_is(source, seen.ticket_id)).with_for_update()
-        with self._database.write() as connection:
+        row = noticed(source, seen.ticket_id, seen.key, now)
+        lease = select(tickets.c.lease_until).where(*is_ticket(source, seen.ticket_id)).with_for_update()
+        done = list(refs)
+
+        def take(connection: Connection) -> bool:
             lease_until = connection.scalar(lease)
             if lease_until is not None and lease_until > now:
                 return False
-            if _unknown(connection, source, [seen]):
-                self._upsert(connection, [row], now)
-            note_adopted(self._database, connection, source, seen.ticket_id, refs, now)
+            if _unknown(source, [seen], connection):
+                self._upsert([row], connection)
+            note_adopted(self._database, connection, source, seen.ticket_id, done, now)
             return True
+
+        return self._database.write(take)
 
     def wake(self, source: str, ticket_ids: Iterable[str], now: datetime) -> None:
         """Look at these tickets again: their twin appeared, changed or went. Unknown and stuck ones stay as they are.
@@ -126,17 +142,28 @@ class Attention:
         Only to be called on such a change: two twins that always woke each other would never rest.
         """
         for batch in _batches(ticket_ids):
-            self._raise(tickets.c.source == source, tickets.c.ticket_id.in_(batch), ~_stuck, now=now)
+            self._raise(tickets.c.source == source, tickets.c.ticket_id.in_(batch), ~is_stuck, now=now)
 
     def retry(self, source: str, key_or_id: str, now: datetime) -> bool:
         """Somebody asks to look at this ticket now, stuck or not. False if there is no such ticket."""
-        with self._database.read() as connection:
-            ticket = find(connection, source, key_or_id)
-        return ticket is not None and self._raise(*_is(source, ticket.ticket_id), now=now) > 0
+        ticket = self._database.read(lambda connection: find(connection, source, key_or_id))
+        return ticket is not None and self._raise(*is_ticket(source, ticket.ticket_id), now=now) > 0
 
     def retry_all_stuck(self, source: str | None, now: datetime) -> int:
         """Revive every stuck ticket, of one source or of all. Returns how many there were."""
-        return self._raise(_stuck, *([] if source is None else [tickets.c.source == source]), now=now)
+        stuck = (
+            select(tickets.c.source, tickets.c.ticket_id)
+            .where(is_stuck, *([] if source is None else [tickets.c.source == source]))
+            .limit(_BATCH)
+        )
+        count = 0
+        while True:
+            batch = self._database.read(lambda connection: connection.execute(stuck).all())
+            if not batch:
+                return count
+            for name, rows in itertools.groupby(sorted(batch), key=lambda row: row.source):
+                ids = [row.ticket_id for row in rows]
+                count += self._raise(tickets.c.source == name, tickets.c.ticket_id.in_(ids), is_stuck, now=now)
 
     def mark_stale(self, source: str, config_hash: str, now: datetime, limit: int) -> int:
         """Make up to `limit` tickets due that were last looked at with another configuration. Returns how many.
@@ -146,82 +173,69 @@ class Attention:
         repeated calls come to an end, also before the tickets are attended.
         """
         other = or_(tickets.c.config_hash < config_hash, tickets.c.config_hash > config_hash)
-        waiting = and_(~_stuck, tickets.c.attempts == 0, or_(tickets.c.attend_at.is_(None), tickets.c.attend_at > now))
+        later = or_(tickets.c.attend_at.is_(None), tickets.c.attend_at > now)
+        waiting = and_(~is_stuck, tickets.c.attempts == 0, later)
         stale = (
             select(tickets.c.ticket_id)
             .where(
                 tickets.c.source == source,
                 other,
-                or_(waiting, _stuck),
+                or_(waiting, is_stuck),
                 or_(tickets.c.stage.is_(None), tickets.c.stage != ANSWERED),
             )
             .limit(limit)
             .with_for_update(skip_locked=True)
         )
-        with self._database.write() as connection:
+
+        def mark(connection: Connection) -> int:
             # Two statements: PostgreSQL may run a subquery that locks rows more than once, and so go past the limit.
             marked = connection.scalars(stale).all()
             for batch in _batches(marked):
                 connection.execute(
                     update(tickets)
                     .where(tickets.c.source == source, tickets.c.ticket_id.in_(batch))
-                    .values(**_news(now))
+                    .values(**raised(at(now)))
                 )
-        return len(marked)
+            return len(marked)
 
-    def next_attend_at(self, sources: Sequence[str]) -> datetime | None:
-        """The earliest moment at which a ticket of these sources is due, or None. It may be past."""
-        with self._database.read() as connection:
-            # One source at a time: only then is it the first entry of the index.
-            moments = [
-                connection.scalar(
-                    select(func.min(tickets.c.attend_at)).where(
-                        tickets.c.source == source, tickets.c.attend_at.is_not(None)
-                    )
-                )
-                for source in sources
-            ]
-        return min((moment for moment in moments if moment is not None), default=None)
+        return self._database.write(mark)
 
     # Giving it
 
-    def claim(self, now: datetime, limit: int, lease: timedelta, sources: Sequence[str]) -> list[Claim]:
-        """Lease up to `limit` due tickets of these sources until `now + lease`, the longest due of each source first.
+    def claim(self, now: datetime, limits: Mapping[str, int], lease: timedelta) -> list[Claim]:
+        """Lease due tickets until `now + lease`: of each source up to its limit, the longest due first.
 
-        Each goes to the source with the fewest in hand, and among equals to each in turn, so that neither a slow source
-        nor one with ten thousand due tickets starves the others.
+        At least half of those of each source (rounded up) are waits that have passed, as long as there are such, so
+        that a burst of webhooks never starves them; the others are whatever has been due longest.
         """
-        with self._database.write() as connection:
-            due = {source: _due(connection, source, now, limit) for source in sources}
-            if not any(due.values()):
-                return []
-            in_hand = _in_hand(connection, sources, now)
-            rows = list(itertools.islice(_dealt(due, in_hand, next(self._turn)), limit))
-            claims = [_claimed(row) for row in rows]
-            connection.execute(
-                update(tickets)
-                .where(tickets.c.source == bindparam("b_source"), tickets.c.ticket_id == bindparam("b_ticket_id"))
-                .values(
-                    lease_token=bindparam("b_token"),
-                    lease_until=now + lease,
-                    claimed_news=tickets.c.news,
-                    attempts=bindparam("b_attempts"),
-                ),
-                [
-                    {
-                        "b_source": claim.source,
-                        "b_ticket_id": claim.ticket_id,
-                        "b_token": claim.token,
-                        "b_attempts": claim.attempts,
-                    }
-                    for claim in claims
-                ],
-            )
-            return claims
+        due = [
+            (source, limit)
+            for source, limit in limits.items()
+            if limit > 0 and self._database.look(lanes.anything_due, b_source=source, now=now)
+        ]
+        if not due:
+            return []
+        token = secrets.token_hex(16)
+
+        def take(connection: Connection) -> list[Claim]:
+            return [
+                _claim(source, row, token)
+                for source, limit in due
+                for row in lanes.take(self._database, connection, source, limit, now, lease, token)
+            ]
+
+        return self._database.write(take)
 
     def renew(self, claim: Claim, now: datetime, lease: timedelta) -> bool:
         """Keep the claim until `now + lease`. False if the ticket was given to another worker."""
-        return self._update(claim, lease_until=now + lease)
+        return self._database.put(_renew, **_values(claim), until=now + lease) == 1
+
+    def give_back(self, claim: Claim) -> bool:
+        """Nobody will look at the ticket for this claim: it is due as it was, and no look has failed.
+
+        False if the ticket was given to another worker.
+        """
+        return self._update(claim, **_FREE)
 
     def settle(
         self,
@@ -241,21 +255,19 @@ class Attention:
         `error` is a short text of our own on what could not be done and need not be tried again by itself. False if the
         ticket was given to another worker.
         """
-        return self._update(
-            claim,
-            **_FREE,
-            stage=stage,
-            attend_at=case((_has_news, literal(now, Moment())), else_=literal(attend_at, Moment())),
-            not_before=None,
-            attempts=0,
-            failures=0,
-            error=error and error[:ERROR_LENGTH],
-            key=func.coalesce(key, tickets.c.key),
-            receipt_digest=receipt_digest,
-            tracker_updated_at=tracker_updated_at,
-            config_hash=config_hash,
-            attended_at=now,
+        settled = self._database.put(
+            _settle,
+            **_values(claim),
+            now=now,
+            b_stage=stage,
+            b_attend_at=attend_at,
+            b_error=error and error[:ERROR_LENGTH],
+            b_key=key,
+            b_receipt_digest=receipt_digest,
+            b_tracker_updated_at=tracker_updated_at,
+            b_config_hash=config_hash,
         )
+        return settled == 1
 
     def postpone(
         self,
@@ -276,7 +288,7 @@ class Attention:
         return self._update(
             claim,
             **_FREE,
-            attend_at=case((_has_news, literal(soonest, Moment())), else_=literal(attend_at, Moment())),
+            attend_at=case((has_news, at(soonest)), else_=at(attend_at)),
             not_before=not_before,
             attempts=tickets.c.attempts + 1,
             failures=tickets.c.failures + (1 if counts else 0),
@@ -291,10 +303,10 @@ class Attention:
         return self._update(
             claim,
             **_FREE,
-            attend_at=case((_has_news, literal(now, Moment())), else_=None),
-            stuck_since=case((_has_news, None), else_=literal(now, Moment())),
+            attend_at=case((has_news, at(now)), else_=None),
+            stuck_since=case((has_news, None), else_=at(now)),
             not_before=None,
-            error=case((_has_news, None), else_=error[:ERROR_LENGTH]),
+            error=case((has_news, None), else_=error[:ERROR_LENGTH]),
             config_hash=config_hash,
         )
 
@@ -303,81 +315,93 @@ class Attention:
 
         False if the ticket was given to another worker.
         """
-        with self._database.write() as connection:
-            gone = connection.execute(delete(tickets).where(*_held(claim), ~_has_news)).rowcount
-            return (
-                gone == 1
-                or connection.execute(update(tickets).where(*_held(claim)).values(**_FREE, attend_at=now)).rowcount == 1
-            )
+
+        def forget(connection: Connection) -> bool:
+            gone = connection.execute(delete(tickets).where(*_held(claim), ~has_news)).rowcount
+            again = update(tickets).where(*_held(claim)).values(**_FREE, attend_at=now)
+            return gone == 1 or connection.execute(again).rowcount == 1
+
+        return self._database.write(forget)
 
     # The parts
 
-    def _noticed(self, source: str, ticket_id: str, key: str | None, now: datetime) -> dict[str, Any]:
-        return {
-            "source": source,
-            "ticket_id": _identifier(ticket_id),
-            "key": None if key is None else _identifier(key),
-            "attend_at": now,
-            "attempts": 0,
-            "failures": 0,
-            "news": 1,
-            "claimed_news": 0,
-            "first_seen_at": now,
-        }
-
-    def _upsert(self, connection: Connection, rows: list[dict[str, Any]], now: datetime) -> None:
-        insert = self._database.insert(tickets)
-        connection.execute(
-            insert.on_conflict_do_update(
-                index_elements=[tickets.c.source, tickets.c.ticket_id],
-                set_={**_news(now), "key": func.coalesce(insert.excluded.key, tickets.c.key)},
-            ),
-            rows,
-        )
+    def _upsert(self, rows: list[dict[str, Any]], connection: Connection) -> None:
+        self._database.compiled(upsert).run_many(driver_of(connection), rows)
 
     def _raise(self, *which: ColumnElement[bool], now: datetime) -> int:
-        with self._database.write() as connection:
-            return connection.execute(update(tickets).where(*which).values(**_news(now))).rowcount
+        news = update(tickets).where(*which).values(**raised(at(now)))
+        count = self._database.write(lambda connection: connection.execute(news).rowcount)
+        if count:
+            self._ring()
+        return count
 
     def _update(self, claim: Claim, **values: Any) -> bool:
-        with self._database.write() as connection:
-            return connection.execute(update(tickets).where(*_held(claim)).values(**values)).rowcount == 1
+        result = update(tickets).where(*_held(claim)).values(**values)
+        return self._database.write(lambda connection: connection.execute(result).rowcount) == 1
 
 
 _CLOCKS_DIFFER = timedelta(minutes=1)
 _FREE = {"lease_until": None, "lease_token": None}
-_stuck = tickets.c.stuck_since.is_not(None)
-_has_news = tickets.c.news > tickets.c.claimed_news
 
 
-def _is(source: str, ticket_id: str) -> tuple[ColumnElement[bool], ...]:
-    return (tickets.c.source == source, tickets.c.ticket_id == ticket_id)
+def _values(claim: Claim) -> dict[str, str]:
+    """Which ticket it is, and that it is still this worker's."""
+    return {"b_source": claim.source, "b_ticket_id": claim.ticket_id, "b_token": claim.token}
+
+
+def _of_claim() -> Update:
+    return update(tickets).where(
+        tickets.c.source == bindparam("b_source"),
+        tickets.c.ticket_id == bindparam("b_ticket_id"),
+        tickets.c.lease_token == bindparam("b_token"),
+    )
+
+
+def _renew(_database: Database) -> ClauseElement:
+    return _of_claim().values(lease_until=bindparam("until", type_=Moment()))
+
+
+def _settle(_database: Database) -> ClauseElement:
+    return _of_claim().values(
+        **_FREE,
+        stage=bindparam("b_stage"),
+        attend_at=case((has_news, NOW), else_=bindparam("b_attend_at", type_=Moment())),
+        not_before=None,
+        attempts=0,
+        failures=0,
+        error=bindparam("b_error"),
+        key=func.coalesce(bindparam("b_key", type_=String()), tickets.c.key),
+        receipt_digest=bindparam("b_receipt_digest"),
+        tracker_updated_at=bindparam("b_tracker_updated_at", type_=Moment()),
+        config_hash=bindparam("b_config_hash"),
+        attended_at=NOW,
+        correlation_id=case((has_news, tickets.c.correlation_id), else_=None),
+    )
 
 
 def _held(claim: Claim) -> tuple[ColumnElement[bool], ...]:
-    return (*_is(claim.source, claim.ticket_id), tickets.c.lease_token == claim.token)
+    return (*is_ticket(claim.source, claim.ticket_id), tickets.c.lease_token == claim.token)
 
 
-def _leased(now: datetime) -> ColumnElement[bool]:
-    return and_(tickets.c.lease_until.is_not(None), tickets.c.lease_until > now)
+def _claim(source: str, row: Any, token: str) -> Claim:
+    """A Claim of a row of lanes.take()."""
+    _, ticket_id, key, stage, failures, config_hash, receipt_digest, attended_at, correlation_id, attempts = row
+    return Claim(
+        source=source,
+        ticket_id=ticket_id,
+        key=key,
+        stage=stage,
+        token=token,
+        attempts=attempts,
+        failures=failures,
+        config_hash=config_hash,
+        receipt_digest=receipt_digest,
+        first_look=attended_at is None,
+        correlation_id=correlation_id,
+    )
 
 
-def _news(now: datetime) -> dict[str, Any]:
-    """What news changes in a row. One in hand stays as it is: its worker will find the news when it ends."""
-    at = literal(now, Moment())
-    return {
-        "news": tickets.c.news + 1,
-        "attend_at": case(
-            (_leased(now), tickets.c.attend_at), (tickets.c.not_before > now, tickets.c.not_before), else_=at
-        ),
-        "attempts": 0,
-        "failures": 0,
-        "stuck_since": None,
-        "error": None,
-    }
-
-
-def _unknown(connection: Connection, source: str, batch: Sequence[Seen]) -> list[Seen]:
+def _unknown(source: str, batch: Sequence[Seen], connection: Connection) -> list[Seen]:
     """The sightings that tell something new, the last of each ticket.
 
     Nothing new: what the last look saw; and a ticket that got stuck well after its last change.
@@ -386,7 +410,7 @@ def _unknown(connection: Connection, source: str, batch: Sequence[Seen]) -> list
     query = select(tickets.c.ticket_id, tickets.c.tracker_updated_at, tickets.c.stuck_since).where(
         tickets.c.source == source,
         tickets.c.ticket_id.in_(list(seen)),
-        or_(_stuck, and_(tickets.c.attended_at.is_not(None), tickets.c.tracker_updated_at.is_not(None))),
+        or_(is_stuck, and_(tickets.c.attended_at.is_not(None), tickets.c.tracker_updated_at.is_not(None))),
     )
     for row in connection.execute(query):
         updated_at = seen[row.ticket_id].updated_at
@@ -398,66 +422,6 @@ def _unknown(connection: Connection, source: str, batch: Sequence[Seen]) -> list
             del seen[row.ticket_id]
     # In one order, so that two nodes that poll at once cannot wait for each other's rows.
     return sorted(seen.values(), key=lambda one: one.ticket_id)
-
-
-def _due(connection: Connection, source: str, now: datetime, limit: int) -> list[Any]:
-    """The tickets of a source that are due and not in hand, the longest due first; locked where rows can be."""
-    query = (
-        select(tickets)
-        .where(tickets.c.source == source, tickets.c.attend_at <= now, ~_leased(now))
-        .order_by(tickets.c.attend_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    return list(connection.execute(query))
-
-
-def _in_hand(connection: Connection, sources: Sequence[str], now: datetime) -> Counter[str]:
-    """How many tickets of each source are leased."""
-    query = (
-        select(tickets.c.source, func.count().label("leases"))
-        .where(tickets.c.source.in_(sources), tickets.c.lease_until > now)
-        .group_by(tickets.c.source)
-    )
-    return Counter({row.source: row.leases for row in connection.execute(query)})
-
-
-def _claimed(row: Any) -> Claim:
-    return Claim(
-        source=row.source,
-        ticket_id=row.ticket_id,
-        key=row.key,
-        stage=row.stage,
-        token=secrets.token_hex(16),
-        # A lease still noted here was outlived: that look failed, and a ticket that kills its worker must not go on.
-        attempts=row.attempts + (row.lease_token is not None),
-        failures=row.failures,
-        config_hash=row.config_hash,
-        receipt_digest=row.receipt_digest,
-        first_look=row.attended_at is None,
-    )
-
-
-def _dealt(due: dict[str, list[Any]], in_hand: Counter[str], turn: int) -> Iterator[Any]:
-    """The due rows in the order in which they are served: see claim()."""
-    order = list(due)
-    order = order[turn % len(order) :] + order[: turn % len(order)]
-    heads = {source: iter(due[source]) for source in order}
-    while heads:
-        source = min(heads, key=lambda name: in_hand[name])
-        row = next(heads[source], None)
-        if row is None:
-            del heads[source]
-        else:
-            in_hand[source] += 1
-            yield row
-
-
-def _identifier(text: str) -> str:
-    """An id or key, unless no tracker gives such a one: databases refuse some characters, and not all the same."""
-    if not 0 < len(text) <= ID_LENGTH or not text.isprintable():
-        raise ValueError("no tracker gives such an id or key to a ticket")
-    return text
 
 
 def _batches(things: Iterable[_T]) -> Iterator[list[_T]]:

@@ -3,9 +3,10 @@
 No message carries what was being written, nor the password of a database URL.
 """
 
+import itertools
 import sqlite3
 
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 
 class DatabaseError(Exception):
@@ -29,7 +30,7 @@ class NotOurs(DatabaseError):
 
 
 class NewerSchema(DatabaseError):
-    """A later version of the connector has changed the tables."""
+    """A later version of the connector has changed the tables, in a way that this one cannot work with."""
 
 
 class OlderSchema(DatabaseError):
@@ -45,7 +46,7 @@ class Full(DatabaseError):
 
 
 class Busy(DatabaseError):
-    """Another process kept the database locked for too long."""
+    """Others kept the database, or what was to be written, locked for too long."""
 
 
 class Damaged(DatabaseError):
@@ -53,7 +54,14 @@ class Damaged(DatabaseError):
 
 
 class Unreachable(DatabaseError):
-    """The database did not answer, or failed in a way that may pass."""
+    """The database did not answer, or failed in a way that may pass.
+
+    If that was at the end of a write, the write may have been kept nevertheless: every write is safe to repeat.
+    """
+
+
+class NoAnswer(Exception):
+    """Part of the driver's error for a server that does not answer: to ask it again at once would double the wait."""
 
 
 # Primary result codes: https://sqlite.org/rescode.html
@@ -76,17 +84,53 @@ _SQLITE: dict[int, tuple[type[DatabaseError], str]] = {
     ),
     sqlite3.SQLITE_IOERR: (Unreachable, "the disk that holds the database fails to read or write"),
 }
-_POSTGRESQL_DISK_FULL = "53100"
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+_POSTGRESQL: dict[str, tuple[type[DatabaseError], str]] = {
+    "53100": (Full, "the database server's disk is full: make room on it"),
+    "53300": (Busy, "the database server takes no more connections: raise max_connections, or run fewer nodes"),
+    "25006": (ReadOnly, "the database server takes no writes, as a standby does: name the primary in the database URL"),
+    "42501": (ReadOnly, "the database refuses this user: make it the owner of the database, or of its tables"),
+    "55P03": (Busy, "another session keeps a table or a ticket locked: close it, or try again"),
+    "57014": (Busy, "the database server took too long: see what else it is doing"),
+    "40P01": (Busy, "two writers waited for each other: try again"),
+    "40001": (Busy, "two writers changed the same at once: try again"),
+}
+# An error of the driver that none of the codes above explains, by its name in PEP 249: the connection, mostly.
+_MAY_PASS = set(itertools.product(("sqlite3", "psycopg"), ("OperationalError", "InterfaceError")))
 
 
-def translated(error: DBAPIError) -> DatabaseError | None:
-    """The DatabaseError for an error of the driver, or None if it can only be a mistake in a statement of ours."""
-    code = getattr(error.orig, "sqlite_errorcode", None)
+def translated(error: BaseException | None) -> DatabaseError | None:
+    """The DatabaseError for an error of the driver, or of SQLAlchemy around it.
+
+    None if it is neither, or can only be a mistake in a statement of ours.
+    """
+    if isinstance(error, NoConnectionFree):
+        return Busy("all connections to the database are in use: see what the database server is doing")
+    cause = getattr(error, "orig", error)
+    code = getattr(cause, "sqlite_errorcode", None)
     if code is not None and (code & 0xFF) in _SQLITE:
         kind, message = _SQLITE[code & 0xFF]
         return kind(message)
-    if getattr(error.orig, "sqlstate", None) == _POSTGRESQL_DISK_FULL:
-        return Full("the database server's disk is full: make room on it")
-    if isinstance(error, OperationalError | InterfaceError):
-        return Unreachable("the database did not answer as it should: see that it runs and that its URL is right")
+    if (state := getattr(cause, "sqlstate", None)) in _POSTGRESQL:
+        kind, message = _POSTGRESQL[state]
+        return kind(message)
+    if _may_pass(cause):
+        return Unreachable(
+            "the database did not answer as it should: see that it runs, and that its URL, user and password are right"
+        )
     return None
+
+
+def is_worth_repeating(error: Exception) -> bool:
+    """Whether what failed so before it was committed is likely to succeed at once: a cut connection, a deadlock."""
+    cause = getattr(error, "orig", error)
+    if isinstance(cause, NoAnswer) or not hasattr(cause, "sqlstate"):  # which PostgreSQL's errors have
+        return False
+    state = cause.sqlstate or ""
+    # No code at all: the driver itself found the connection gone. Class 08, and 57P0x: the server says so.
+    return state in {"40P01", "40001"} or state[:2] == "08" or state[:3] == "57P" or (not state and _may_pass(cause))
+
+
+def _may_pass(cause: object) -> bool:
+    named = {(base.__module__.partition(".")[0], base.__name__) for base in type(cause).__mro__}
+    return bool(named & _MAY_PASS)

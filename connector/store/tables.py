@@ -17,6 +17,8 @@ from sqlalchemy import (
     String,
     Table,
     TypeDecorator,
+    and_,
+    bindparam,
 )
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -24,6 +26,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 ERROR_LENGTH = 300
 ID_LENGTH = 255
+CORRELATION_LENGTH = 64
 
 
 class Moment(TypeDecorator[datetime]):
@@ -36,15 +39,25 @@ class Moment(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> int | None:  # noqa: ARG002  # SQLAlchemy's hook
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("a naive datetime is no moment: give it a time zone")
-        return int((value - _EPOCH) // _MICROSECOND)
+        return None if value is None else microseconds(value)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002  # as above
-        return None if value is None else _EPOCH + value * _MICROSECOND
+        return None if value is None else moment_at(value)
 
+
+def microseconds(moment: datetime) -> int:
+    """An aware datetime as it is stored. Raises ValueError for a naive one."""
+    if moment.tzinfo is None:
+        raise ValueError("a naive datetime is no moment: give it a time zone")
+    return int((moment - _EPOCH) // _MICROSECOND)
+
+
+def moment_at(stored: int) -> datetime:
+    """A stored moment, in UTC."""
+    return _EPOCH + stored * _MICROSECOND
+
+
+NOW = bindparam("now", type_=Moment())  # the caller's, in statements that are made once
 
 metadata = MetaData(
     naming_convention={
@@ -76,6 +89,7 @@ tickets = Table(
     Column("tracker_updated_at", Moment),  # the tracker's own stamp at the last look
     Column("attended_at", Moment),  # the last look that succeeded
     Column("first_seen_at", Moment, nullable=False),
+    Column("correlation_id", String(CORRELATION_LENGTH)),  # of the webhook that the next look is due to
 )
 Index(
     "ix_tickets_attend_at",
@@ -84,13 +98,21 @@ Index(
     sqlite_where=tickets.c.attend_at.is_not(None),
     postgresql_where=tickets.c.attend_at.is_not(None),
 )
+# Passed waits alone, so that a burst of news never lies before them.
+Index(
+    "ix_tickets_waits",
+    tickets.c.source,
+    tickets.c.attend_at,
+    sqlite_where=and_(tickets.c.attend_at.is_not(None), tickets.c.news == tickets.c.claimed_news),
+    postgresql_where=and_(tickets.c.attend_at.is_not(None), tickets.c.news == tickets.c.claimed_news),
+)
+# Only a SQLite file is started with leases to free; on PostgreSQL it would double what a claim costs.
 Index(
     "ix_tickets_lease_until",
     tickets.c.source,
     tickets.c.lease_until,
     sqlite_where=tickets.c.lease_until.is_not(None),
-    postgresql_where=tickets.c.lease_until.is_not(None),
-)
+).ddl_if(dialect="sqlite")
 Index(
     "ix_tickets_stuck_since",
     tickets.c.source,
@@ -133,3 +155,6 @@ sources = Table(
     Column("brake_reason", String(ERROR_LENGTH)),
     Column("allowance_from", Moment),  # comments before this moment do not count for the brake
 )
+
+# One row: the oldest head that a program must know to work on these tables (connector/store/migrations).
+schema_floor = Table("schema_floor", metadata, Column("revision", String(32), primary_key=True))

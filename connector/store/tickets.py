@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, select
+from sqlalchemy import ClauseElement, Connection, Select, bindparam, select
 
 from connector.store.database import Database
 from connector.store.tables import tickets
@@ -42,8 +42,7 @@ class Tickets:
 
     def get(self, source: str, key_or_id: str) -> TicketState | None:
         """The ticket of that key, or else of that id."""
-        with self._database.read() as connection:
-            return find(connection, source, key_or_id)
+        return self._database.read(lambda connection: find(connection, source, key_or_id))
 
     def list_tickets(
         self, source: str | None = None, *, stuck_only: bool = False, limit: int | None = None
@@ -62,22 +61,25 @@ class Tickets:
         """The (ticket_id, key) of other open tickets of the source with the same receipt number."""
         if receipt_digest is None:
             return []
-        query = (
-            select(tickets.c.ticket_id, tickets.c.key)
-            .where(
-                tickets.c.source == source,
-                tickets.c.receipt_digest == receipt_digest,
-                tickets.c.ticket_id != ticket_id,
-                tickets.c.stage != ANSWERED,
-            )
-            .order_by(tickets.c.first_seen_at, tickets.c.ticket_id)
-        )
-        with self._database.read() as connection:
-            return [(row.ticket_id, row.key) for row in connection.execute(query)]
+        others = self._database.look(_twins, b_source=source, b_ticket_id=ticket_id, b_receipt_digest=receipt_digest)
+        return [(other, key) for other, key in others]
 
     def _states(self, query: Select[Any]) -> list[TicketState]:
-        with self._database.read() as connection:
-            return [TicketState(**row._mapping) for row in connection.execute(query)]
+        rows = self._database.read(lambda connection: connection.execute(query).all())
+        return [TicketState(**row._mapping) for row in rows]
+
+
+def _twins(_database: Database) -> ClauseElement:
+    return (
+        select(tickets.c.ticket_id, tickets.c.key)
+        .where(
+            tickets.c.source == bindparam("b_source"),
+            tickets.c.receipt_digest == bindparam("b_receipt_digest"),
+            tickets.c.ticket_id != bindparam("b_ticket_id"),
+            tickets.c.stage != ANSWERED,
+        )
+        .order_by(tickets.c.first_seen_at, tickets.c.ticket_id)
+    )
 
 
 def find(connection: Connection, source: str, key_or_id: str) -> TicketState | None:

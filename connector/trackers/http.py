@@ -17,7 +17,7 @@ import requests
 import urllib3.exceptions
 from requests.structures import CaseInsensitiveDict
 
-from connector.trackers.port import AccessRefused, Misconfigured, TrackerError, Unavailable
+from connector.trackers.port import AccessRefused, Misconfigured, TrackerError, Turns, Unavailable
 
 MAX_BODY = 32 * 1024 * 1024  # bytes, unpacked; no page of 100 tickets comes near it
 _CHUNK = 64 * 1024
@@ -65,15 +65,19 @@ def exchange(
     params: Mapping[str, str | int] | None = None,
     body: Any = None,
     auth: Callable[[requests.PreparedRequest], requests.PreparedRequest] | None = None,
+    pace: Turns | None = None,
 ) -> Answer:
     """Send one request, once, and read its answer, whatever its status.
 
     `timeout`: seconds to connect, and between two bytes of the answer. `changes` says whether the request may change
     anything at the tracker: then a failure after sending leaves the outcome unknown. `body` is sent as JSON. `auth`
-    replaces the session's own. Raises Unavailable, AccessRefused or Misconfigured.
+    replaces the session's own. `pace` is waited for first. Raises Unavailable, AccessRefused or Misconfigured, and what
+    `pace` raises.
 
     `requests.Session.request` is called past any override of it, so that no subclass tries again or logs the answer.
     """
+    if pace is not None:
+        pace.wait()
     try:
         response = requests.Session.request(
             session,

@@ -1,8 +1,9 @@
 """Jira, Cloud and Data Center: what the port asks, in terms of REST API v2. Facts: jira 2 and 3.
 
-    fetch          Cloud: jql/match, then the issue. Data Center: one search by id, which gives the ticket or nothing
+    fetch          one search by id within the scope, which gives the ticket or nothing
+    fetch_many     up to 100 tickets; Cloud: jql/match, then issue/bulkfetch. Data Center: one search (jira_issues.py)
     post_comment   one POST; on a service desk internal, and looked at again to see that it is
-    move           the open transitions, then the one that leads to the wanted status
+    move           one POST, of the transition that leads to the wanted status; those that are open come with the ticket
     set_moment     one PUT; so is set_due
     changed_since  a search, page by page
 
@@ -14,6 +15,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -22,9 +24,22 @@ from connector.trackers.http import masked
 from connector.trackers.jira_api import JiraApi, Json, Params
 from connector.trackers.jira_errors import InternalError, Rejected
 from connector.trackers.jira_fields import FieldBook, JiraField
+from connector.trackers.jira_issues import (
+    BULK,
+    bulk_fetch,
+    find_one,
+    histories,
+    is_ticket,
+    is_whole,
+    lacks_comments,
+    lacks_field,
+    matches_in,
+    search_many,
+)
 from connector.trackers.jira_reading import moment as read_moment
 from connector.trackers.jira_reading import read_ticket, refs_in, ticket_of
 from connector.trackers.jira_webhooks import KEY
+from connector.trackers.jira_writes import WriteBook
 from connector.trackers.paging import PAGE, Page, walk
 from connector.trackers.port import (
     AccessRefused,
@@ -38,9 +53,11 @@ from connector.trackers.port import (
     RateLimited,
     Refused,
     Sighting,
+    Stopping,
     Ticket,
     TicketGone,
     TrackerError,
+    Turns,
     Unavailable,
 )
 
@@ -48,9 +65,6 @@ __all__ = ["JiraTracker", "read_ticket"]
 
 # What a service desk goes by (facts: jira 2, "Comments"). `visibility` is another thing: it restricts agents.
 INTERNAL = "sd.public.comment"
-
-# Every ticket is asked for these besides the mapped fields.
-_ALWAYS = ("status", "project", "issuetype", "duedate", "updated", "comment")
 
 
 class JiraTracker:
@@ -63,11 +77,13 @@ class JiraTracker:
     internal_comments on service desk projects comments are made internal; others know no such thing, and there
                       comments are what they always are: for whoever may see the ticket
     timeout           seconds to connect, and to wait for an answer
+    pace              asked before every call; None: as fast as can be
     gateway           where scoped tokens of Cloud work if they do not at `url`; None: Atlassian's, for its own sites
     """
 
     markup: Markup = "wiki"
     atomic = False
+    bulk = BULK
 
     def __init__(
         self,
@@ -81,6 +97,7 @@ class JiraTracker:
         internal_comments: bool,
         clock: Callable[[], datetime],
         timeout: tuple[float, float] = (5, 30),
+        pace: Turns | None = None,
         gateway: str | None = None,
     ) -> None:
         self._scope, self._wanted = scope, tuple(fields)
@@ -95,7 +112,9 @@ class JiraTracker:
             timeout=timeout,
             clock=clock,
             keep=self._keep,
+            pace=pace,
         )
+        self._writes = WriteBook(clock)
         self._fields = FieldBook(lambda: self._api.get("field", about="source"), clock)
 
     def close(self) -> None:
@@ -105,21 +124,48 @@ class JiraTracker:
     # Reading
 
     def fetch(self, ticket_id: str, *, with_history: bool) -> Ticket | None:
-        """See port. A ticket out of scope costs one call. On Cloud one that does not exist is out of scope, too."""
-        _check_id(ticket_id)
-        if self._api.cloud and not self._matches(ticket_id):
+        """See port. One call, also for a ticket out of scope."""
+        if not _is_id(ticket_id):
+            raise TicketGone("This is not the id of a Jira ticket: ids are numbers.")
+        found, fields = self._with_fresh_fields(
+            lambda fields: find_one(self._api, self._scope, ticket_id, fields, with_history=with_history)
+        )
+        if not found:
             return None
+        (raw,) = found
+        if not is_ticket(raw):
+            raise Unavailable("Jira's answer is not the ticket that was asked for.")
+        ticket = ticket_of(raw, fields, self._histories(ticket_id, raw) if with_history else ())
+        return replace(ticket, refs=refs_in(self._all_comments(ticket_id))) if lacks_comments(raw) else ticket
+
+    def fetch_many(self, ticket_ids: Collection[str], *, with_history: bool) -> Mapping[str, Ticket | None]:
+        """See port. What Jira does not know to be in scope is left out: fetch is surer of it."""
+        ids = sorted({ticket_id for ticket_id in ticket_ids if _is_id(ticket_id)}, key=int)
+        inside = self._matching(ids) if ids and self._api.cloud else ids
+        if not inside:
+            return {}
+        read = bulk_fetch if self._api.cloud else partial(search_many, scope=self._scope)
+        found, fields = self._with_fresh_fields(
+            lambda fields: read(self._api, inside, fields, with_history=with_history)
+        )
+        return {
+            str(raw["id"]): ticket_of(raw, fields, histories(raw) if with_history else ())
+            for raw in found
+            if str(raw["id"]) in inside and is_whole(raw, with_history=with_history)
+        }
+
+    def _with_fresh_fields(
+        self, read: Callable[[Mapping[str, JiraField]], list[Json]]
+    ) -> tuple[list[Json], Mapping[str, JiraField]]:
+        """What `read` gives for the mapped fields; read again if one is lacking because the list of fields is old."""
+        _ = self._api.cloud  # which Jira it is comes before anything else
         fields = self._fields.find_all(self._wanted)
-        raw = self._issue(ticket_id, fields, with_history)
-        if raw is not None and _lacks_one(raw, fields) and self._fields.read_again_if_stale():
+        found = read(fields)
+        if any(lacks_field(raw, fields) for raw in found) and self._fields.read_again_if_stale():
             renewed = self._fields.find_all(self._wanted)
             if renewed != fields:
-                fields, raw = renewed, self._issue(ticket_id, renewed, with_history)
-        if raw is None:
-            return None
-        _check_it_is_the_ticket(raw, ticket_id)
-        ticket = ticket_of(raw, fields, self._histories(ticket_id, raw) if with_history else ())
-        return replace(ticket, refs=refs_in(self._all_comments(ticket_id))) if _lacks_comments(raw) else ticket
+                return read(renewed), renewed
+        return found, fields
 
     def find(self, key: str) -> str | None:
         """See port."""
@@ -156,34 +202,13 @@ class JiraTracker:
             updated = raw["fields"].get("updated") if isinstance(raw.get("fields"), Mapping) else None
             yield Sighting(str(raw["id"]), str(raw.get("key") or ""), read_moment(updated))
 
-    def _matches(self, ticket_id: str) -> bool:
-        answer = self._api.ask("jql/match", {"issueIds": [int(ticket_id)], "jqls": [self._scope]})
-        try:
-            (match,) = answer["matches"]
-            errors, matched = match["errors"], match["matchedIssues"]
-        except (KeyError, TypeError, ValueError):
-            raise Unavailable("Jira's answer has not the form that its documentation tells.") from None
+    def _matching(self, ids: Sequence[str]) -> Sequence[str]:
+        """Those of the tickets that are in scope; Cloud only. Its index may lag behind."""
+        answer = self._api.ask("jql/match", {"issueIds": [int(each) for each in ids], "jqls": [self._scope]})
+        matched, errors = matches_in(answer)
         if errors:
-            raise Misconfigured(f"Jira does not understand the scope: {masked(' '.join(map(str, errors)), self._keep)}")
-        return int(ticket_id) in matched
-
-    def _issue(self, ticket_id: str, fields: Mapping[str, JiraField], with_history: bool) -> Json | None:
-        """The issue as Jira tells it; None if it is out of scope."""
-        ids = dict.fromkeys([*_ALWAYS, *(field.id for field in fields.values())])
-        params: dict[str, str | int] = {"fields": ",".join(ids)}
-        if with_history:
-            params["expand"] = "changelog"
-        if self._api.cloud:
-            return self._api.get_object(f"issue/{ticket_id}", about="ticket", params=params)
-        jql = f"({self._scope}) AND id = {ticket_id}"
-        try:
-            answer = self._api.get_object("search", about="source", params={**params, "jql": jql, "maxResults": 2})
-        except Misconfigured:
-            # Jira says 400 to an id that it does not know, in the account's language. So the ticket is looked for: if
-            # it is there, the scope is wrong.
-            self._api.get_object(f"issue/{ticket_id}", about="ticket", params={"fields": "status"})
-            raise
-        return next((raw for raw in Page.of(answer, "issues").items if str(raw["id"]) == ticket_id), None)
+            raise Misconfigured(f"Jira does not understand the scope: {masked(' '.join(errors), self._keep)}")
+        return [each for each in ids if each in matched]
 
     def _histories(self, ticket_id: str, raw: Json) -> Iterator[Mapping[str, Any]]:
         changelog = raw.get("changelog")
@@ -246,6 +271,7 @@ class JiraTracker:
         sent: Json = {"body": body}
         if internal:
             sent["properties"] = [{"key": INTERNAL, "value": {"internal": True}}]
+        self._writes.note(ticket.id)
         with self._telling("the comment"):
             comment = self._api.post(f"issue/{ticket.id}/comment", sent)
         if internal:
@@ -262,8 +288,12 @@ class JiraTracker:
         """Move the ticket to the status of that name; nothing is done if it stands there already."""
         if _same(ticket.status, status):
             return
-        offered = self._transitions(ticket)
+        offered = _transitions_in(ticket)
         chosen = choose_transition(offered, status)
+        if chosen is None:
+            # What came with the ticket only ever says that a move is open: a field written since may have opened one.
+            offered = self._transitions(ticket)
+            chosen = choose_transition(offered, status)
         if chosen is None:
             reachable = sorted({str(_target(each).get("name")) for each in offered})
             raise NoTransition(
@@ -271,6 +301,7 @@ class JiraTracker:
                 f"Reachable: {', '.join(reachable) or 'none (may the account transition tickets?)'}.",
                 reachable=reachable,
             )
+        self._writes.note(ticket.id)
         try:
             with self._telling(f'the move to "{status}"'):
                 self._api.change("POST", f"issue/{ticket.id}/transitions", {"transition": {"id": str(chosen["id"])}})
@@ -301,6 +332,7 @@ class JiraTracker:
         """What is there already is not sent: to an office's own rules, every edit may be an event."""
         if _stands_there(ticket, field_id, value):
             return
+        self._writes.note(ticket.id)
         with self._telling(what):
             self._api.change("PUT", f"issue/{ticket.id}", {"fields": {field_id: value}})
 
@@ -345,7 +377,7 @@ class JiraTracker:
         """
         try:
             internal = self._is_internal(comment)
-        except (Unavailable, RateLimited, AccessRefused) as error:
+        except (Unavailable, RateLimited, AccessRefused, Stopping) as error:
             removed = self._remove(ticket, comment)
             if removed and not isinstance(error, Unavailable):
                 raise
@@ -417,10 +449,9 @@ def _zone_of(myself: Json) -> tzinfo:
         return timezone(timedelta(hours=-12))
 
 
-def _check_id(ticket_id: str) -> None:
+def _is_id(ticket_id: str) -> bool:
     # Ids come from webhooks and stand in URLs and JQL.
-    if not re.fullmatch(r"[0-9]{1,19}", ticket_id):
-        raise TicketGone("This is not the id of a Jira ticket: ids are numbers.")
+    return re.fullmatch(r"[0-9]{1,19}", ticket_id) is not None
 
 
 def _stands_there(ticket: Ticket, field_id: str, value: str) -> bool:
@@ -430,26 +461,10 @@ def _stands_there(ticket: Ticket, field_id: str, value: str) -> bool:
     return kept == value or (at is not None and read_moment(kept) == at)
 
 
-def _lacks_one(raw: Json, fields: Mapping[str, JiraField]) -> bool:
-    values = raw.get("fields")
-    return isinstance(values, dict) and any(field.id not in values for field in fields.values())
-
-
-def _check_it_is_the_ticket(raw: Json, ticket_id: str) -> None:
-    """A gateway may answer 200 with JSON of its own: taken for a ticket, it would be one whose fields are all empty."""
-    values = raw.get("fields")
-    if str(raw.get("id")) != ticket_id or not isinstance(values, dict) or not isinstance(values.get("status"), dict):
-        raise Unavailable("Jira's answer is not the ticket that was asked for.")
-
-
-def _lacks_comments(raw: Json) -> bool:
-    """Whether the issue came without all of its comments: Jira may send the latest ones only, and tells the total."""
-    values = raw.get("fields")
-    comments = values.get("comment") if isinstance(values, Mapping) else None
-    if not isinstance(comments, dict):
-        return True
-    page = Page.of(comments, "comments")
-    return page.total is None or page.total > len(page.items)
+def _transitions_in(ticket: Ticket) -> Sequence[Json]:
+    """The transitions that came with the ticket, as far as they did."""
+    listed = ticket.raw.get("transitions")
+    return [each for each in listed if isinstance(each, dict) and "id" in each] if isinstance(listed, list) else []
 
 
 def _project(raw: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -481,6 +496,7 @@ def _make(connection: Connection) -> JiraTracker:
         time_zone=connection.time_zone,
         internal_comments=connection.internal_comments,
         clock=connection.clock,
+        pace=connection.pace,
     )
 
 

@@ -19,7 +19,7 @@ from jira import JIRA
 
 from connector.trackers.http import BAD_ADDRESS, Answer, exchange
 from connector.trackers.jira_errors import LOGIN, About, Call, error_of, login_page
-from connector.trackers.port import AccessRefused, Misconfigured, TicketGone, TrackerError, Unavailable
+from connector.trackers.port import AccessRefused, Misconfigured, TicketGone, TrackerError, Turns, Unavailable
 
 Json = dict[str, Any]
 Params = Mapping[str, str | int]
@@ -49,9 +49,11 @@ class JiraApi:
         timeout: tuple[float, float],
         clock: Callable[[], datetime],
         keep: Callable[[str], bool],
+        pace: Turns | None = None,
     ) -> None:
         self._url, self._user, self._token = url.rstrip("/"), user, token
         self._timeout, self._clock, self._keep = timeout, clock, keep
+        self._pace = pace
         self._gateway = gateway or (GATEWAY if _ATLASSIAN.match(self._url) else None)
         self._base = self._url  # or, once it has proved to work, the gateway's address
         self._cloud: bool | None = None
@@ -122,7 +124,14 @@ class JiraApi:
             client = self._client(base, token)
             url = client._get_url(path)
             return exchange(
-                client._session, method, url, timeout=self._timeout, changes=call.changes, params=params, body=body
+                client._session,
+                method,
+                url,
+                timeout=self._timeout,
+                changes=call.changes,
+                params=params,
+                body=body,
+                pace=self._pace,
             )
 
         base, token = self._base, self._current_token()
@@ -172,6 +181,7 @@ class JiraApi:
                     timeout=self._timeout,
                     changes=False,
                     auth=_nobody,
+                    pace=self._pace,
                 )
                 cloud_id = _object(answer.json()).get("cloudId") if answer.status == 200 else None
             except (TrackerError, ValueError):

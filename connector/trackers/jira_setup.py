@@ -87,7 +87,7 @@ class JiraSetup:
         for each in wanted.fields:
             found = match_field(each, fields)
             tasks.append(planner.field(each, found))
-            if choices_of(each):
+            if choices_of(each) and found.type in {None, "select", "boolean"}:
                 tasks.append(planner.options(each, found, self._choices(found, screens)))
             tasks.append(planner.screen(each, found, screens, tabs))
         known = {folded(name) for name in self._site.statuses(place)}

@@ -9,7 +9,7 @@ from connector.trackers.jira_api import JiraApi
 from connector.trackers.jira_setup_site import Match, Place, Screens, Site, choices_of, folded, match_field
 from connector.trackers.jira_setup_webhooks import Webhooks
 from connector.trackers.port import AccessRefused, TrackerError
-from connector.trackers.setup_port import USABLE, Finding, Wanted, WantedField, well, wrong
+from connector.trackers.setup_port import LEND_ADMIN, USABLE, Finding, Wanted, WantedField, unseen, well, wrong
 
 # What the connector does with each permission, and what fails without it.
 _PERMISSIONS: Mapping[str, tuple[str, str]] = {
@@ -71,7 +71,10 @@ class Checks:
         held = self._site.permissions(keys, place)
         for key, (what, breaks) in _PERMISSIONS.items():
             finding = f"permission {key}"
-            if held[key]:
+            if held[key] and place.key is None:
+                why = "without a ticket in scope, or a project that the scope names, Jira tells only of some project"
+                yield unseen(finding, f"Whether the connector's account may {what} was not looked at: {why}.")
+            elif held[key]:
                 yield well(finding, f"The connector's account may {what}.")
             else:
                 mend = (
@@ -85,6 +88,8 @@ class Checks:
         name = "comments internal"
         if not self._internal:
             return well(name, "The mapping asks for public comments: clients of a service desk would see them.")
+        if place.key is None:
+            return unseen(name, "Whether comments can be internal was not looked at: the project is not known.")
         if not place.service_desk:
             return well(name, "The project is no service desk: comments are seen by whoever sees the ticket.")
         if agent:
@@ -131,6 +136,11 @@ class Checks:
                     "A ticket that is to go there stays where it is, and `connector explain` says so.",
                     "Add a transition to this status in the workflow, best one from every status, without a screen.",
                 )
+            elif not place.samples:
+                why = "there is no ticket in scope to move"
+                yield unseen(
+                    finding, f'The status "{name}" is there. Whether it can be reached was not looked at: {why}.'
+                )
             else:
                 yield well(finding, f'The status "{name}" is there and can be reached.')
 
@@ -152,7 +162,7 @@ def _screen_finding(wanted: WantedField, field_id: str, screens: Screens) -> Fin
     finding = f"screen {wanted.fact}"
     if screens.on_edit is None:
         why = "no ticket in scope, or none that this account may edit"
-        return well(finding, f'Whether "{wanted.name}" is on the edit screen is not known: {why}.')
+        return unseen(finding, f'Whether "{wanted.name}" is on the edit screen was not looked at: {why}.')
     if field_id in screens.on_edit:
         return well(finding, f'"{wanted.name}" is on the edit screen.')
     return wrong(
@@ -168,7 +178,8 @@ def _options_finding(wanted: WantedField, choices: tuple[str, ...] | None) -> Fi
     known = {folded(each) for each in choices or ()}
     named = [each for each in choices_of(wanted) if folded(each) in known]
     if choices is None:
-        return well(finding, f'The choices of "{wanted.name}" are shown to administrators only.')
+        what = f'The choices of "{wanted.name}" were not looked at: Jira shows them to administrators only.'
+        return unseen(finding, what, LEND_ADMIN)
     if not choices:
         what, names = f'The list "{wanted.name}" has no choices.', ", ".join(choices_of(wanted))
         mend = (
@@ -179,9 +190,9 @@ def _options_finding(wanted: WantedField, choices: tuple[str, ...] | None) -> Fi
         return Finding(
             finding,
             "warning",
-            f'None of the choices of "{wanted.name}" is a name that the connector knows.',
-            "A ticket with such a choice gets a comment that asks for another.",
-            f"Say in the mapping, under `values`, what they mean, or add: {', '.join(wanted.options)}.",
+            f'The list "{wanted.name}" has none of these choices: {", ".join(wanted.options)}.',
+            "A ticket with a choice that the connector does not know gets a comment that asks for another.",
+            "Say in the mapping, under `values`, what the choices of your list mean, or add these.",
         )
     return well(finding, f'The list "{wanted.name}" has choices that the connector knows.')
 

@@ -250,13 +250,14 @@ def match_field(wanted: WantedField, fields: Sequence[tuple[JiraField, FieldType
     kind = next(kind for each, kind in fields if each.id == match.id)
     if kind not in USABLE[wanted.type]:
         usual = MADE[wanted.type][2]
-        trouble = f'The field "{match.name}" ({match.id}) is of a kind that cannot hold this; it should be: {usual}.'
+        there = f'There is a field "{match.name}" ({match.id}), but of the wrong kind'
+        trouble = f"{there}{f' ({kind})' if kind else ''}: {wanted.fact} needs {usual}."
         return Match(match.id, kind, trouble)
     return Match(match.id, kind)
 
 
 def choices_of(wanted: WantedField) -> tuple[str, ...]:
-    """The choices that a list of ours gets; empty for what is no list, or has the office's own."""
+    """The choices that a list of ours gets; empty for what is no list."""
     return wanted.options or _CHOICES.get(wanted.type, ())
 
 

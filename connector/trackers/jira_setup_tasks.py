@@ -34,8 +34,8 @@ class Planner:
         kind = MADE[wanted.type][2]
         task, what = f"field {wanted.fact}", f'A field "{wanted.name}" ({kind}) holds {wanted.fact}.'
         if found.trouble:
-            how = f"{found.trouble} Write the id of the right field in the mapping, or give a new one another name."
-            return Task(task, what, "by_hand", how)
+            how = "Write the id of the right field in the mapping, or give a new one another name."
+            return Task(task, what, "by_hand", how, found.trouble)
         if found.id is not None:
             return Task(task, what, "there")
         if re.fullmatch(r"customfield_\d+", wanted.name):
@@ -49,7 +49,7 @@ class Planner:
     def options(self, wanted: WantedField, found: Match, choices: tuple[str, ...] | None) -> Task:
         names = ", ".join(f'"{each}"' for each in choices_of(wanted))
         task, what = f"options {wanted.fact}", f'The list "{wanted.name}" has choices: {names}.'
-        if choices or (found.id is not None and found.type not in {None, "select", "boolean"}):
+        if choices:
             return Task(task, what, "there")
         if found.trouble:
             return Task(task, what, "by_hand", f"First see to the field {wanted.fact}.")

@@ -14,7 +14,7 @@ from urllib.parse import quote, urlsplit
 from connector.trackers.jira_api import JiraApi, Json
 from connector.trackers.jira_errors import Rejected
 from connector.trackers.port import AccessRefused, Misconfigured, Refused, TicketGone
-from connector.trackers.setup_port import Finding, Wanted, well, wrong
+from connector.trackers.setup_port import LEND_ADMIN, Finding, Wanted, unseen, well, wrong
 
 EVENTS = ("jira:issue_created", "jira:issue_updated", "jira:issue_deleted", "comment_created")
 WEBHOOK_NAME = "Inquiry connector"
@@ -77,13 +77,14 @@ class Webhooks:
         try:
             hooks = self._hooks()
         except (AccessRefused, Misconfigured, Refused):
-            told = "Jira shows its webhooks to administrators only, so this one was not looked at."
-            return [well("webhook", f"{told} Whether it works shows in when it was last heard from.")]
+            told = "The webhook was not looked at: Jira shows its webhooks to administrators only."
+            return [unseen("webhook", f"{told} Whether it works shows in when it was last heard from.", LEND_ADMIN)]
         mine = [each for each in hooks if _is_for(each.url, self._source, wanted.webhook_url)]
         if not mine:
             return [_no_webhook(hooks, self._source, wanted.webhook_url)]
         best = max(mine, key=lambda each: (each.enabled, each.events >= set(EVENTS), each.signed is not False))
-        return list(_hook_findings(best, wanted, cloud=self._api.cloud))
+        can_sign = self._api.cloud or self._has_new_webhooks()
+        return list(_hook_findings(best, wanted, can_sign=can_sign))
 
     def _hooks_path(self) -> str:
         """Relative to /rest/api/2/, below which the API's paths are (RFC 3986, 5.2.4: dot segments are taken away)."""
@@ -136,6 +137,7 @@ def _parts(url: str) -> tuple[str, str]:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", parts.path
 
 
+_REFUSED = "The connector refuses what it sends, as it cannot know who sent it."
 _WITHOUT_WEBHOOK = "Changes are found by the poll alone, some minutes later."
 
 
@@ -149,11 +151,12 @@ def _no_webhook(hooks: Iterable[Hook], source: str, base: str | None) -> Finding
     return wrong("webhook", "There is no webhook for this source.", _WITHOUT_WEBHOOK, mend.replace("SOURCE", source))
 
 
-def _hook_findings(hook: Hook, wanted: Wanted, *, cloud: bool) -> Iterator[Finding]:
+def _hook_findings(hook: Hook, wanted: Wanted, *, can_sign: bool) -> Iterator[Finding]:
     menu = "Settings > System > WebHooks: open it and"
     if wanted.webhook_url is None:
-        there = f"There is a webhook for this source, to {_parts(hook.url)[0]}"
-        yield well("webhook", f"{there}. Whether that is the connector shows with --webhook-url.")
+        yield well("webhook", f"There is a webhook for this source, to {_parts(hook.url)[0]}.")
+        told = "Whether the webhook points to the connector was not looked at: the connector's address is not known."
+        yield unseen("webhook address", told, "Say it with --webhook-url, or set CONNECTOR_PUBLIC_URL.")
     else:
         yield well("webhook", "The webhook is there and points to the connector.")
     if hook.enabled:
@@ -166,22 +169,35 @@ def _hook_findings(hook: Hook, wanted: Wanted, *, cloud: bool) -> Iterator[Findi
         yield Finding("webhook events", "warning", what, "Such changes are found by the poll.", f"{menu} tick these.")
     else:
         yield well("webhook events", "The webhook tells of all that the connector listens to.")
-    yield _secret_finding(hook, wanted, cloud=cloud, menu=menu)
+    yield _secret_finding(hook, wanted, can_sign=can_sign, menu=menu)
 
 
-def _secret_finding(hook: Hook, wanted: Wanted, *, cloud: bool, menu: str) -> Finding:
-    """Cloud tells whether it signs. Elsewhere a secret at the end of the address can be held against ours."""
-    refused = "The connector refuses what it sends, as it cannot know who sent it."
+def _secret_finding(hook: Hook, wanted: Wanted, *, can_sign: bool, menu: str) -> Finding:
+    """Cloud tells whether it signs, not with what. A secret at the end of the address can be held against ours."""
     path = _parts(hook.url)[1].rstrip("/")
     shown = path.partition("/webhooks/")[2].partition("/")[2]
     secret = wanted.webhook_secret()
     if secret is None:
         mend = "Name one under tracker.webhook_secrets in the mapping, and give the same to the webhook."
-        return wrong("webhook secret", "There is no secret for the webhook.", refused, mend)
+        return wrong("webhook secret", "There is no secret for the webhook.", _REFUSED, mend)
     if shown and shown != quote(secret, safe=""):
         mend = f"{menu} put the first of tracker.webhook_secrets at the end of its URL."
-        return wrong("webhook secret", "The webhook's address ends with another secret.", refused, mend)
-    if cloud and not shown and hook.signed is False:
-        mend = f"{menu} fill in Secret with the first of tracker.webhook_secrets."
-        return wrong("webhook secret", "The webhook has no secret.", refused, mend)
-    return well("webhook secret", "The webhook has a secret.")
+        return wrong("webhook secret", "The webhook's address ends with another secret.", _REFUSED, mend)
+    if shown:
+        return well("webhook secret", "The webhook's address ends with the secret.")
+    if not can_sign:
+        mend = f"{menu} put a slash and the first of tracker.webhook_secrets at the end of its URL."
+        return wrong(
+            "webhook secret", "The webhook has no secret: it is not signed, nor in its address.", _REFUSED, mend
+        )
+    return _signed_finding(hook, f"{menu} fill in Secret with the first of tracker.webhook_secrets.")
+
+
+def _signed_finding(hook: Hook, mend: str) -> Finding:
+    finding, heard = "webhook secret", "One that comes in will tell."
+    if hook.signed is None:
+        return unseen(finding, f"Whether the webhook has the secret was not looked at: Jira does not tell. {heard}")
+    if hook.signed:
+        told = "The webhook has a secret. Whether it is the mapping's was not looked at: Jira does not show it."
+        return well(finding, f"{told} {heard}")
+    return wrong(finding, "The webhook has no secret.", _REFUSED, mend)

@@ -122,6 +122,10 @@ class CommentWentPublic(Misconfigured):
         self.removed = removed
 
 
+class Stopping(TrackerError):
+    """The connector is stopping: the call was not made. The ticket is nobody's fault and comes again at once."""
+
+
 class TicketGone(TrackerError):
     """There is no such ticket, or this account may no longer see it."""
 
@@ -147,7 +151,14 @@ class NoTransition(Refused):
 
 
 class NotKept(Refused):
-    """The edit was done, but for a part that the tracker dropped without a word; the message says which."""
+    """The edit was done, but for a part that the tracker dropped without a word; the message says which.
+
+    `dropped` names those parts as Edit does: "status", "due_on", or the field of a moment. Empty: it cannot be told.
+    """
+
+    def __init__(self, message: str, *, dropped: Collection[str] = ()) -> None:
+        super().__init__(message)
+        self.dropped = frozenset(dropped)
 
 
 class Tracker(Protocol):
@@ -155,11 +166,20 @@ class Tracker(Protocol):
 
     markup: Markup
     atomic: bool  # whether an Edit with several parts is one call that happens wholly or not at all
+    bulk: int  # tickets that fetch_many gives at most; 1: the tracker gives them one by one (OneByOne)
 
     def fetch(self, ticket_id: str, *, with_history: bool) -> Ticket | None:
         """The ticket as it is now, or None if it is outside the source's scope (the tracker decides, not we).
 
         Raises TicketGone if there is none.
+        """
+
+    def fetch_many(self, ticket_ids: Collection[str], *, with_history: bool) -> Mapping[str, Ticket | None]:
+        """As fetch, of at most `bulk` tickets by few calls: each whole, with the refs of all its comments, or None if
+        it is outside the scope.
+
+        What is not in the answer is to be fetched alone: it may be gone, not yet in an index, or too long to come whole
+        among others. Raises only what concerns all of them; never TicketGone.
         """
 
     def edit(self, ticket: Ticket, edit: Edit) -> None:
@@ -186,6 +206,28 @@ class Tracker(Protocol):
         """Give back connections."""
 
 
+class OneByOne:
+    """For trackers that give one ticket a call: what `bulk` and `fetch_many` are there."""
+
+    bulk = 1
+
+    def fetch_many(
+        self,
+        ticket_ids: Collection[str],  # noqa: ARG002  the port's
+        *,
+        with_history: bool,  # noqa: ARG002  the port's
+    ) -> Mapping[str, Ticket | None]:
+        """See Tracker: nothing is given, and each is fetched alone."""
+        return {}
+
+
+class Turns(Protocol):
+    """Says when a call to the tracker may go (connector/trackers/pace.py)."""
+
+    def wait(self) -> None:
+        """Wait for this call's turn. Raises RateLimited or Stopping, and then the call must not be made."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:
     """What a mapping says of its tracker, as far as an adapter needs it."""
@@ -198,6 +240,7 @@ class Connection:
     time_zone: ZoneInfo  # the office's
     internal_comments: bool
     clock: Callable[[], datetime]
+    pace: Turns | None = None  # asked before every call (http.exchange); None: as fast as can be
 
 
 class Verify(Protocol):

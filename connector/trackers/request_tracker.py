@@ -2,7 +2,8 @@
 
     fetch          one search by id within the scope, which gives the ticket or nothing; then its transactions. The
                    texts of comments only where their transaction's field does not tell their refs, once each
-    edit           one call for each part, and another look at what came of it: RT answers 200 to what it refused
+    edit           one call for each part, if the ticket is still open and in scope, and another look at what came of
+                   it: RT answers 200 to what it refused
     changed_since  a search, page by page in the order of ids, which changes do not disturb
 
 A comment of RT is internal: what clients see is a reply, and the connector never replies.
@@ -25,17 +26,19 @@ from connector.trackers.port import (
     Markup,
     Misconfigured,
     NoTransition,
+    OneByOne,
     Refused,
     Sighting,
     Ticket,
     TicketGone,
 )
-from connector.trackers.request_tracker_api import Json, RequestTrackerApi
+from connector.trackers.request_tracker_api import UNSEEN_PAGES, Changed, Json, Page, RequestTrackerApi
 from connector.trackers.request_tracker_reading import (
     REFS_FIELD,
     CustomField,
     day,
     find_fields,
+    lacking,
     moment,
     read_ticket,
     refs_in_field,
@@ -57,16 +60,20 @@ HIDDEN = (
     "The connector's account may comment on this ticket, but not see comments, so it cannot find again what it said. "
     "Grant it ShowTicketComments on the queue."
 )
+CLOSED = "Somebody closed the ticket while the connector looked at it. Nothing more is written on it."
+LEFT = "The ticket is not in the source's scope any more, or was deleted or merged into another."
 
-_RIPE = timedelta(seconds=5)
+RIPE = timedelta(seconds=5)
 _WESTERNMOST = timedelta(hours=12)  # no time zone is further behind UTC
-_WANTED = "Status,Due,LastUpdated,CustomFields"
+_WANTED = "Status,Due,LastUpdated,Queue,CustomFields"
+_MOVES = 3  # tries to move a ticket that others change in the same moments
+_ONE_OF_A_QUEUE = 10  # tickets asked for to see one
 _TEXTS_AT_ONCE = 50  # comments whose texts are asked for in one call
 _TEXTS_KEPT = 20_000  # comments whose refs are remembered: some tens of bytes each
 _COMMENTED_KEPT = 1_000  # tickets of which it is remembered that they have a comment
 
 
-class RequestTracker:
+class RequestTracker(OneByOne):
     """What `scope` (TicketSQL) says of one Request Tracker. Makes no call before it is used. Thread safe.
 
     token      an authentication token, read before every call; its account's time zone must be UTC
@@ -104,16 +111,22 @@ class RequestTracker:
     # Reading
 
     def fetch(self, ticket_id: str, *, with_history: bool) -> Ticket | None:
-        """See port. A ticket that does not exist, was deleted, or was merged into another is out of scope, too."""
+        """See port. A ticket that does not exist, was deleted, or was merged into another is out of scope, too.
+
+        Raises Refused for a ticket whose queue lacks a field that other queues in scope have; for a field that none of
+        them has, Misconfigured.
+        """
         _check_id(ticket_id)
-        mine = f"({self._scope}) AND id = {ticket_id}"
+        mine = self._alone(ticket_id)
         # Which statuses are closed ones is in RT's configuration, which only its searches tell.
         raw = self._find(f"{mine} AND Status = '__Active__'", ticket_id)
         closed = raw is None
         raw = raw or self._find(mine, ticket_id)
         if raw is None:
             return None
-        rows = self._transactions(ticket_id, find_fields(raw, self._fields).values() if with_history else None)
+        seen_at = self._api.now()
+        fields = self._fields_of(raw)
+        rows = self._transactions(ticket_id, fields.values() if with_history else None)
         comments = [row for row in rows if row.get("Type") == "Comment"]
         if ticket_id in self._commented and not comments:
             raise Misconfigured(HIDDEN)
@@ -126,8 +139,9 @@ class RequestTracker:
             refs=self._texts.refs(comments),
         )
         # RT's stamps are of whole seconds: a second change in that same second would leave the stamp as it is, and the
-        # poll would take it for seen. So a stamp that is still fresh is no stamp, and the poll looks once more.
-        fresh = ticket.updated_at is not None and self._clock() - ticket.updated_at < _RIPE
+        # poll would take it for seen. So a stamp that is still fresh, by RT's own clock, is no stamp, and the poll
+        # looks once more.
+        fresh = ticket.updated_at is not None and seen_at - ticket.updated_at < RIPE
         return replace(ticket, updated_at=None) if fresh else ticket
 
     def find(self, key: str) -> str | None:
@@ -141,27 +155,59 @@ class RequestTracker:
         """See port. In the order of ids; each ticket once.
 
         RT reads a moment in a search in the account's time zone. Should that not be UTC, changes must not be missed:
-        so it is asked for half a day more, and what is too old is left out here.
+        so it is asked for half a day more, and what is too old is left out here. Tickets that the account may not see
+        leave gaps in the pages; where they fill UNSEEN_PAGES in a row and RT tells no total, the search ends there.
         """
         since = moment.astimezone(UTC).replace(microsecond=0) if moment else None
         condition = f"LastUpdated >= '{_canonical(since - _WESTERNMOST)}'" if since else "Status = '__Active__'"
-        last = 0
-        while True:
+        last = empty = 0
+        while empty < UNSEEN_PAGES:
             query = f"({self._scope}) AND {condition} AND id > {last}"
-            found = self._tickets(query, {"fields": "LastUpdated", "orderby": "id"})
-            for raw in found:
+            page = self._tickets(query, {"fields": "LastUpdated", "orderby": "id", "page": empty + 1})
+            for raw in page.items:
                 last, updated = int(raw["id"]), _moment_of(raw, "LastUpdated")
                 if since is None or updated is None or updated >= since:
                     yield Sighting(str(last), str(last), updated)
-            if not found:
+            if page.last:
                 return
+            empty = 0 if page.items else empty + 1
+
+    def _alone(self, ticket_id: str) -> str:
+        """TicketSQL for this ticket, if it is in scope."""
+        return f"({self._scope}) AND id = {ticket_id}"
 
     def _find(self, query: str, ticket_id: str) -> Json | None:
-        found = self._tickets(query, {"fields": _WANTED, "per_page": 2})
+        found = self._tickets(query, {"fields": _WANTED, "per_page": 2}).items
         return next((raw for raw in found if str(raw["id"]) == ticket_id), None)
 
-    def _tickets(self, query: str, more: dict[str, str | int]) -> list[Json]:
+    def _finds(self, query: str) -> bool:
+        return bool(self._tickets(query, {"per_page": 1}).items)
+
+    def _tickets(self, query: str, more: dict[str, str | int]) -> Page:
         return self._api.page("tickets", about="source", params={"query": query, **more})
+
+    def _fields_of(self, raw: Json) -> dict[str, CustomField]:
+        """The mapped fields of a ticket. What only its own queue lacks is no reason to stop the others' tickets."""
+        try:
+            return find_fields(raw, self._fields)
+        except Misconfigured as error:
+            if self._are_elsewhere(lacking(raw, self._fields), raw):
+                raise Refused(error.message) from None
+            raise
+
+    def _are_elsewhere(self, names: set[str], raw: Json) -> bool:
+        """Whether each of these fields is found on tickets of other queues in scope. A field is applied to a queue, so
+        one ticket of each tells."""
+        queues = [_queue_of(raw)]
+        while names and queues[-1] not in {None, *queues[:-1]}:
+            others = " AND ".join(f"Queue != {queue}" for queue in queues)
+            query = f"({self._scope}) AND {others}"
+            found = self._tickets(query, {"fields": "Queue,CustomFields", "per_page": _ONE_OF_A_QUEUE}).items
+            if not found:
+                return False
+            names = names & lacking(found[0], sorted(names))
+            queues.append(_queue_of(found[0]))
+        return not names
 
     def _transactions(self, ticket_id: str, fields: Iterable[CustomField] | None) -> list[Json]:
         """Comments; with `fields`, the changes of status, due date and of these fields, too. Oldest first."""
@@ -174,14 +220,21 @@ class RequestTracker:
         query = f"TicketId = {ticket_id} AND ({' OR '.join(types)})"
         wanted = "Type,Field,OldValue,NewValue,Created,CustomFields"
         return list(
-            self._api.walk("transactions", about="ticket", params={"query": query, "fields": wanted, "orderby": "id"})
+            self._api.walk(
+                "transactions",
+                about="ticket",
+                params={"query": query, "fields": wanted, "orderby": "id"},
+                sees_all=True,
+            )
         )
 
     # Writing
 
     def edit(self, ticket: Ticket, edit: Edit) -> None:
-        """See port. The parts are changed one after the other, the comment last."""
+        """See port. The parts are changed one after the other, the comment last. Raises Refused for a ticket that
+        somebody closed since it was fetched, TicketGone for one that left the scope."""
         _check_id(ticket.id)
+        self._check_still_there(ticket)
         if edit.status is not None:
             self._move(ticket, edit.status)
         if edit.due_on is not None:
@@ -192,10 +245,10 @@ class RequestTracker:
             self._comment(ticket, edit.comment)
 
     def _move(self, ticket: Ticket, status: str) -> None:
-        """Nothing is done if the ticket stands there already. What moves it on in the same moment has its way."""
-        if _same(ticket.status, status):
+        """Nothing is done if the ticket stands there already, nor if somebody has moved it since it was fetched: who
+        moves it elsewhere wins, and closed ones take nothing more. Raises Changed if others go on changing it."""
+        if _same(ticket.status, status) or not self._put_status(ticket, status):
             return
-        self._put(ticket, {"Status": status})
         after = self._ticket(ticket.id)
         if _same(str(after.get("Status")), ticket.status):
             reachable = _reachable(after)
@@ -204,6 +257,26 @@ class RequestTracker:
                 f"Offered there: {', '.join(reachable) or 'nothing (may the account modify tickets?)'}.",
                 reachable=reachable,
             )
+
+    def _put_status(self, ticket: Ticket, status: str) -> bool:
+        """Send the status, if the ticket's is still the one that was fetched; whether it was.
+
+        What changes between this look and the PUT makes RT refuse the PUT, by the ticket's ETag.
+        """
+        for tries_left in reversed(range(_MOVES)):
+            present, tag = self._api.get_tagged(f"ticket/{ticket.id}")
+            if str(present.get("id")) != ticket.id:
+                raise TicketGone(LEFT)  # merged into another one, which RT shows instead
+            if not _same(str(present.get("Status")), ticket.status):
+                return False
+            try:
+                self._put(ticket, {"Status": status}, if_match=tag)
+            except Changed:
+                if not tries_left:
+                    raise
+            else:
+                break
+        return True
 
     def _set_due(self, ticket: Ticket, due_on: date) -> None:
         """A ticket that is due on that day already, at whatever hour, is left as it is."""
@@ -268,11 +341,21 @@ class RequestTracker:
             self._commented.clear()
         self._commented.add(ticket.id)
 
+    def _check_still_there(self, ticket: Ticket) -> None:
+        """RT takes comments on tickets that are closed, deleted or in another queue. Between this search and the call
+        after it, that can still come about."""
+        mine = self._alone(ticket.id)
+        if self._finds(mine if ticket.closed else f"{mine} AND Status = '__Active__'"):
+            return
+        if ticket.closed or not self._finds(mine):
+            raise TicketGone(LEFT)
+        raise Refused(CLOSED)
+
     def _ticket(self, ticket_id: str) -> Json:
         return self._api.get(f"ticket/{ticket_id}", about="ticket")
 
-    def _put(self, ticket: Ticket, body: Json) -> str:
-        return self._api.change("PUT", f"ticket/{ticket.id}", body)
+    def _put(self, ticket: Ticket, body: Json, *, if_match: str | None = None) -> str:
+        return self._api.change("PUT", f"ticket/{ticket.id}", body, if_match=if_match)
 
 
 class _RefsOfTexts:
@@ -314,7 +397,7 @@ class _RefsOfTexts:
         conditions.append({"field": "Filename", "operator": "IS", "value": "NULL"})
         params = {"query": json.dumps(conditions), "fields": "Content,TransactionId", "orderby": "id"}
         found = {each: frozenset[str]() for each in ids}
-        for text in self._api.walk("attachments", about="ticket", params=params):
+        for text in self._api.walk("attachments", about="ticket", params=params, sees_all=True):
             of = _transaction_of(text)
             if of in found:
                 found[of] |= refs_in_text(text.get("Content"))
@@ -324,6 +407,12 @@ class _RefsOfTexts:
 def _transaction_of(attachment: Json) -> str:
     about = attachment.get("TransactionId")
     return str(about.get("id") if isinstance(about, dict) else about)
+
+
+def _queue_of(raw: Json) -> int | None:
+    queue = raw.get("Queue")
+    number = str(queue.get("id") if isinstance(queue, dict) else queue)
+    return int(number) if re.fullmatch(r"[0-9]{1,19}", number, re.ASCII) else None
 
 
 def _reachable(raw: Json) -> list[str]:

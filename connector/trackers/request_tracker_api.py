@@ -9,7 +9,8 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Literal
 
@@ -32,6 +33,8 @@ Params = Mapping[str, str | int]
 About = Literal["ticket", "source"]
 
 PAGE = 100  # RT gives no more at once
+# So many pages in a row may be empty because the account may not see what stands on them, where RT tells no total.
+UNSEEN_PAGES = 10
 
 LOGIN = (
     "Request Tracker refused the connector's account. Check that tracker.token is an authentication token that has not "
@@ -47,6 +50,23 @@ FORM = "Request Tracker's answer has not the form that its documentation tells."
 
 # Where in RT's own code a search was refused is of no use to anybody.
 _PLACE_IN_CODE = re.compile(r"\s+at \S+ line \d+\.?\s*$")
+# A ticket's ETag is the id of its last transaction. Proxies that compress make W/"48" or "48-gzip" of it.
+_ETAG = re.compile(r'"(\d+)')
+
+
+class Changed(Unavailable):
+    """The ticket is not any more as the call supposed (status 412). Nothing was done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of what is listed. What the account may not see is left out, so that a short one may not be the last.
+
+    `last` is whether no page follows: None where RT does not tell, as where hidden things would have to be counted.
+    """
+
+    items: list[Json]
+    last: bool | None
 
 
 class RequestTrackerApi:
@@ -70,39 +90,55 @@ class RequestTrackerApi:
         self._of_thread = threading.local()
         self._sessions_lock = threading.Lock()
         self._sessions: weakref.WeakSet[requests.Session] = weakref.WeakSet()
+        self._ahead = timedelta(0)
+
+    def now(self) -> datetime:
+        """RT's own time, to the second, by the `Date` of its last answer; our time before there was one."""
+        return self._clock() + self._ahead
 
     def get(self, path: str, *, about: About, params: Params | None = None) -> Json:
         """The object at `path` (below /REST/2.0/). Raises TrackerError."""
-        call = Call(about, changes=False, keep=self._keep)
-        found = _parsed(self._answer("GET", path, call, params=params), call)
-        if not isinstance(found, dict):
-            raise Unavailable(FORM)
-        return found
+        return self._get(path, about, params)[0]
 
-    def page(self, path: str, *, about: About, params: Params) -> list[Json]:
-        """One page of what is listed at `path`: objects with numbers for ids.
+    def get_tagged(self, path: str) -> tuple[Json, str | None]:
+        """A ticket, and its ETag as `change` takes it: None if whatever stands in front of RT took it away."""
+        found, answer = self._get(path, "ticket", None)
+        tag = _ETAG.search(answer.headers.get("ETag", ""))
+        return found, f'"{tag[1]}"' if tag else None
 
-        What the account may not see is left out of a page, so that a short one is not always the last.
-        """
-        items = self.get(path, about=about, params={"per_page": PAGE, **params}).get("items")
+    def page(self, path: str, *, about: About, params: Params) -> Page:
+        """One page of what is listed at `path`: objects with numbers for ids."""
+        found = self.get(path, about=about, params={"per_page": PAGE, **params})
+        items = found.get("items")
         if not isinstance(items, list) or not all(map(_has_number, items)):
             raise Unavailable(FORM)
-        return items
+        # `pages` is null where `total` is; and `next_page` is told only where they are not.
+        return Page(items, None if found.get("pages") is None else "next_page" not in found)
 
-    def walk(self, path: str, *, about: About, params: Params) -> Iterator[Json]:
-        """All pages, up to one that is not full: for lists that only grow, of which the account may see everything."""
-        number = 1
+    def walk(self, path: str, *, about: About, params: Params, sees_all: bool) -> Iterator[Json]:
+        """All pages of a list that only grows.
+
+        Where RT does not tell which page is the last, that is one that is not full, if the account may see everything
+        that is listed. Otherwise the list has come to its end after UNSEEN_PAGES empty ones.
+        """
+        number, empty = 1, 0
         while True:
-            items = self.page(path, about=about, params={**params, "page": number})
-            yield from items
-            if len(items) < PAGE:
+            page = self.page(path, about=about, params={**params, "page": number})
+            yield from page.items
+            empty = 0 if page.items else empty + 1
+            is_whole = sees_all and len(page.items) < PAGE
+            if page.last or (page.last is None and (is_whole or empty == UNSEEN_PAGES)):
                 return
             number += 1
 
-    def change(self, method: str, path: str, body: Json) -> str:
-        """A change on a ticket; returns RT's own words about it, masked. They may be those of a refusal."""
+    def change(self, method: str, path: str, body: Json, *, if_match: str | None = None) -> str:
+        """A change on a ticket; returns RT's own words about it, masked. They may be those of a refusal.
+
+        With `if_match`, an ETag, raises Changed if the ticket has another one. RT takes that on PUT alone, and looks
+        before it changes: two changes in the same moment may both be made.
+        """
         call = Call("ticket", changes=True, keep=self._keep)
-        said = _parsed(self._answer(method, path, call, body=body), call)
+        said = _parsed(self._answer(method, path, call, body=body, if_match=if_match), call)
         words = [each for each in said if isinstance(each, str)] if isinstance(said, list) else []
         return " · ".join(masked(each, self._keep) for each in words if each.strip())
 
@@ -122,14 +158,31 @@ class RequestTrackerApi:
             raise AccessRefused("The tracker's token is empty. Check what tracker.token names.")
         return token
 
+    def _get(self, path: str, about: About, params: Params | None) -> tuple[Json, Answer]:
+        call = Call(about, changes=False, keep=self._keep)
+        answer = self._answer("GET", path, call, params=params)
+        found = _parsed(answer, call)
+        if not isinstance(found, dict):
+            raise Unavailable(FORM)
+        return found, answer
+
     def _answer(
-        self, method: str, path: str, call: "Call", *, params: Params | None = None, body: Any = None
+        self,
+        method: str,
+        path: str,
+        call: "Call",
+        *,
+        params: Params | None = None,
+        body: Any = None,
+        if_match: str | None = None,
     ) -> Answer:
         token = self.current_token()
 
         def authorize(request: requests.PreparedRequest) -> requests.PreparedRequest:
             # Not "Bearer", which RT does not know.
             request.headers["Authorization"] = f"token {token}"
+            if if_match is not None:
+                request.headers["If-Match"] = if_match
             return request
 
         answer = exchange(
@@ -142,9 +195,13 @@ class RequestTrackerApi:
             body=body,
             auth=authorize,
         )
-        error = error_of(answer, call, self._clock())
+        now = self._clock()
+        error = error_of(answer, call, now)
         if error is not None:
             raise error
+        told = _date(answer)
+        if told is not None:
+            self._ahead = told - now
         return answer
 
     def _session(self) -> requests.Session:
@@ -179,9 +236,10 @@ def error_of(answer: Answer, call: Call, now: datetime) -> TrackerError | None:
     if 300 <= status < 400:
         return AccessRefused(REDIRECT)
     if status in {408, 409, 412, 425}:
-        # 412: the ticket is not any more as the call supposed. Only 408 may have had an effect.
+        # Only 408 may have had an effect.
         unknown = call.changes and status == 408
-        return Unavailable(f"Request Tracker could not take the call now (status {status}).", outcome_unknown=unknown)
+        kind = Changed if status == 412 else Unavailable
+        return kind(f"Request Tracker could not take the call now (status {status}).", outcome_unknown=unknown)
     if status >= 500:
         # RT dies with an empty body in the middle of things: a comment may stand although its call failed.
         return Unavailable(f"Request Tracker is not well (status {status}).", outcome_unknown=call.changes)
@@ -206,6 +264,15 @@ def _refused(answer: Answer, call: Call) -> TrackerError:
     if answer.status == 403:
         return AccessRefused(f"Request Tracker refused the connector's account: {words}")
     return Misconfigured(f"Request Tracker refused a question about the source (scope): {words}")
+
+
+def _date(answer: Answer) -> datetime | None:
+    """When the answer was given, by the clock of who gave it."""
+    try:
+        told = parsedate_to_datetime(answer.headers.get("Date", ""))
+    except (ValueError, OverflowError):
+        return None
+    return told if told.tzinfo else None
 
 
 def _has_number(item: object) -> bool:

@@ -96,6 +96,17 @@ def find_fields(raw: Mapping[str, Any], wanted: Sequence[str]) -> dict[str, Cust
     return {name: _find(name, fields) for name in wanted}
 
 
+def lacking(raw: Mapping[str, Any], wanted: Iterable[str]) -> set[str]:
+    """Those of the wanted fields for which find_fields raises."""
+    fields, found = custom_fields(raw), set()
+    for name in wanted:
+        try:
+            _find(name, fields)
+        except Misconfigured:
+            found.add(name)
+    return found
+
+
 def _find(wanted: str, fields: Sequence[CustomField]) -> CustomField:
     by_id = _FIELD_ID.fullmatch(wanted)
     found = [each for each in fields if by_id and each.id == by_id[1]]

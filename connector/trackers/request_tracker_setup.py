@@ -12,7 +12,7 @@ from datetime import datetime
 
 from connector.trackers.port import Misconfigured, Refused, TicketGone, TrackerError
 from connector.trackers.request_tracker import WRONG_TIME_ZONE
-from connector.trackers.request_tracker_api import Json, Params, RequestTrackerApi
+from connector.trackers.request_tracker_api import PAGE, UNSEEN_PAGES, Json, Page, Params, RequestTrackerApi
 from connector.trackers.request_tracker_reading import REFS_FIELD
 from connector.trackers.setup_port import (
     USABLE,
@@ -171,12 +171,15 @@ class RequestTrackerSetup:
 
     def _queues(self) -> list[_Queue]:
         """The queues that the scope names; if it names none, those of the tickets in scope."""
-        listed = self._api.walk("queues/all", about="source", params={"fields": "Name"})
+        listed = self._api.walk("queues/all", about="source", params={"fields": "Name"}, sees_all=False)
         named = [str(each["id"]) for each in listed if _folded(str(each.get("Name"))) in _folded(self._scope)]
         ids = named or sorted({_id_of(ticket.get("Queue")) for ticket in self._tickets()})
         return [_queue(self._api.get(f"queue/{each}", about="source")) for each in ids]
 
     def _tickets(self) -> list[Json]:
+        return self._page_of_tickets().items
+
+    def _page_of_tickets(self) -> Page:
         """Some tickets in scope, with what RT offers to do with each."""
         fields = "Status,Queue,_hyperlinks"
         params: Params = {"query": self._scope, "fields": fields, "per_page": _TICKETS_LOOKED_AT}
@@ -209,7 +212,19 @@ class RequestTrackerSetup:
             yield Finding("time zone", "warning", what, breaks, WRONG_TIME_ZONE)
 
     def _tickets_and_rights(self) -> Iterator[Finding]:
-        tickets = self._tickets()
+        page = self._page_of_tickets()
+        tickets = page.items
+        if page.last is None:
+            what = "Request Tracker does not tell how many tickets the scope finds, as it leaves hidden ones out later."
+            breaks = (
+                f"Where {UNSEEN_PAGES * PAGE} tickets of the scope in a row are hidden from the connector's account, "
+                "changes of later ones are told by the webhook only."
+            )
+            mend = (
+                "Let the scope name only queues of which the account may see all tickets, or set $UseSQLForACLChecks "
+                "to 1, which is RT's default."
+            )
+            yield Finding("hidden tickets", "warning", what, breaks, mend)
         if not tickets:
             what = "The scope finds no ticket that the connector's account can see."
             breaks = "As long as that is so, nothing is attended to, and rights and statuses cannot be checked."
@@ -242,7 +257,7 @@ class RequestTrackerSetup:
             yield Finding("queue", "error", what, "Nothing can be checked further.", f"{LOAD}, or grant SeeQueue.")
         for queue in queues:
             for field in wanted.fields:
-                yield self._field(field, queue)
+                yield self._field(field, queue, somewhere=any(_find(field.name, each.fields) for each in queues))
             if not queue.has_refs_field:
                 what = f'"{queue.name}" has no custom field "{REFS_FIELD}" of comments that the account can see.'
                 breaks = "The text of every comment is read once to find out what was said: slower, but right."
@@ -250,12 +265,16 @@ class RequestTrackerSetup:
             else:
                 yield _ok("refs field", f'"{queue.name}" keeps the refs of comments.')
 
-    def _field(self, field: WantedField, queue: _Queue) -> Finding:
+    def _field(self, field: WantedField, queue: _Queue, *, somewhere: bool) -> Finding:
         finding = f"field {field.fact}"
         field_id = _find(field.name, queue.fields)
         if field_id is None:
             what = f'"{queue.name}" has no custom field "{field.name}" that the connector\'s account can see.'
-            breaks = "The source stops at the first ticket: the mapping names a field that is not there."
+            breaks = (
+                "Tickets of this queue are not attended to."
+                if somewhere
+                else "The source stops at the first ticket: the mapping names a field that is not there."
+            )
             return Finding(finding, "error", what, breaks, _field_by_hand(field))
         kind = self._kind(field_id)
         grant = "Grant the account SeeCustomField on the field itself (Admin > Custom Fields, the field, User Rights)."

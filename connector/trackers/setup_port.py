@@ -12,6 +12,12 @@ from typing import Literal, Protocol
 
 FieldType = Literal["text", "date", "datetime", "number", "select", "boolean"]
 
+# How what only administrators are shown can be looked at all the same.
+LEND_ADMIN = (
+    "Lend an administrator's account: connector check --live SOURCE --user NAME --token-env VARIABLE "
+    "(--token-env alone for a token that needs no user beside it)."
+)
+
 # A fact that is at home in the kind on the left can also live in those on the right: connector.mapping.reading reads
 # them, whatever the tracker, and moments can be written into them.
 USABLE: Mapping[FieldType, frozenset[FieldType]] = MappingProxyType(
@@ -55,14 +61,18 @@ class Task:
     what: str  # one sentence: what is made
     state: Literal["there", "lacking", "by_hand"]
     by_hand: str = ""
+    trouble: str = ""  # a sentence: what is there in its place and cannot serve, such as a field of the wrong kind
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One check of the live tracker. `id` is stable; `breaks` and `mend` are sentences, empty where all is well."""
+    """One check of the live tracker. `id` is stable; `breaks` and `mend` are sentences, empty where all is well.
+
+    `unseen` is what could not be looked at: neither well nor wrong.
+    """
 
     id: str
-    level: Literal["ok", "warning", "error"]
+    level: Literal["ok", "unseen", "warning", "error"]
     what: str
     breaks: str = ""
     mend: str = ""
@@ -71,6 +81,11 @@ class Finding:
 def well(finding: str, what: str) -> Finding:
     """A check that found nothing wrong."""
     return Finding(finding, "ok", what)
+
+
+def unseen(finding: str, what: str, mend: str = "") -> Finding:
+    """A check that could not be made. `what` says that it was not looked at, and why; `mend` how it could be."""
+    return Finding(finding, "unseen", what, mend=mend)
 
 
 def wrong(finding: str, what: str, breaks: str, mend: str) -> Finding:

@@ -2,7 +2,7 @@
 
     fetch          one search for the ticket within the scope, then its articles, and its history if that is asked for
     edit           one PUT: state, attributes and the internal note together, wholly or not at all; before it the draft
-                   of the letter, if there is one to send
+                   of the letter, if there is one to send, and a second look at the ticket if the first was not just now
     changed_since  searches in the order of change, each from where the last one ended
 
 An edit whose values are all there is not sent: to Zammad even that would be an event. What Zammad says it made of an
@@ -11,9 +11,9 @@ edit is held against what was sent, as it drops unknown attributes and empties u
 
 import contextlib
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -32,6 +32,8 @@ from connector.trackers.port import (
     Misconfigured,
     NotKept,
     NoTransition,
+    OneByOne,
+    Refused,
     Sighting,
     Ticket,
     TicketGone,
@@ -39,7 +41,7 @@ from connector.trackers.port import (
     Unavailable,
 )
 from connector.trackers.zammad_api import Json, ZammadApi
-from connector.trackers.zammad_drafts import leave_draft
+from connector.trackers.zammad_drafts import leave_draft, take_back
 from connector.trackers.zammad_errors import Rejected
 from connector.trackers.zammad_names import NameBook, Named, fold
 from connector.trackers.zammad_reading import (
@@ -61,10 +63,25 @@ log = structlog.get_logger(__name__)
 PAGE = 100  # tickets asked for at once; Zammad gives at most 200 (facts: zammad 2.3)
 _BEFORE_ALL = datetime(1970, 1, 1, tzinfo=UTC)
 
+# Zammad has nothing like If-Match: of two writers the last one wins (facts: zammad 2.2). So a ticket that was looked at
+# longer ago than this is looked at again right before it is changed. What somebody does within this time is overruled
+# without our seeing it; the ticket's history shows both moves, and whoever moves it again has their way, as a stage
+# moves a ticket once. A note may come to stand on a ticket that was closed in that time, where only staff see it.
+JUST_NOW = timedelta(seconds=1)
+LOOK = "inquiry_connector_look"  # in Ticket.raw: its Look
+
 NOT_PROVISIONED = (
     "This Zammad has no ticket attribute {names}, or has not been restarted since it was made. Check the names in the "
     "mapping, and restart Zammad after its database has been brought up to date."
 )
+
+
+@dataclass(slots=True)
+class Look:
+    """When a ticket was looked at, and where it stood; kept up to date by our own edits of it."""
+
+    at: datetime | None  # the moment before Zammad was asked; None once the ticket was edited
+    state_id: object
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +95,7 @@ class Value:
     answered_as: str  # the key of the answer that shows it
 
 
-class ZammadTracker:
+class ZammadTracker(OneByOne):
     """The tickets that `scope` says (see connector.scopes.zammad), of one Zammad.
 
     Makes no call before it is used. Thread safe.
@@ -105,7 +122,7 @@ class ZammadTracker:
         clock: Callable[[], datetime],
         timeout: tuple[float, float] = (5, 30),
     ) -> None:
-        self._scope, self._wanted = scope, tuple(fields)
+        self._scope, self._wanted, self._clock = scope, tuple(fields), clock
         self._time_zone, self._internal = time_zone, internal_comments
         admins_words = "\n".join([scope, *fields]).casefold()
         self._api = ZammadApi(
@@ -126,16 +143,17 @@ class ZammadTracker:
     def fetch(self, ticket_id: str, *, with_history: bool) -> Ticket | None:
         """See port."""
         _check_id(ticket_id)
+        began = self._clock()
         found = self._search([{"name": "ticket.id", "operator": "is", "value": [ticket_id]}], sort_by="id")
         raw = next((each for each in found if str(each["id"]) == ticket_id), None)
         if raw is None:
             self._must_exist(ticket_id)
             return None
         self._check_attributes(raw)
-        state = self._names.state(raw.get("state_id"))
+        state, look = self._names.state(raw.get("state_id")), Look(began, raw.get("state_id"))
         articles = self._api.get_list(f"ticket_articles/by_ticket/{ticket_id}", about="ticket")
         return ticket_of(
-            {**raw, "article_ids": [article["id"] for article in articles]},
+            {**raw, "article_ids": [article["id"] for article in articles], LOOK: look},
             self._wanted,
             status=state.name,
             closed=state.is_closed,
@@ -237,18 +255,53 @@ class ZammadTracker:
 
         The draft comes first: where the comment is found, nothing is done again, and a draft that was to follow it
         would be lost with the process. One that is there already is recognised.
+
+        A ticket that somebody has moved since it was looked at is left as it is: Refused, so that it is looked at anew.
         """
+        values = _lacking(self._values(ticket, edit), ticket.raw)
         if edit.letter is not None:
-            self._leave_letter(ticket, edit.letter)
-        values = [value for value in self._values(ticket, edit) if not value.is_there(ticket.raw)]
+            values = self._with_letter(ticket, edit, edit.letter, values)
+        elif (values or edit.comment is not None) and not self._is_just_now(ticket):
+            values = _lacking(values, self._as_it_is_now(ticket, edit))
         body: Json = {value.key: value.sent for value in values}
         if edit.comment is not None:
             body["article"] = self._article(edit.comment)
         if body:
             answer = self._send(ticket, edit, body)
+            look = _look(ticket)
+            look.at = None
+            if "state" in body:
+                look.state_id = answer.get("state_id")
             if edit.comment is not None:
                 self._verify_comment(ticket, answer, edit.comment)
             _verify(values, answer)
+
+    def _with_letter(self, ticket: Ticket, edit: Edit, letter: Letter, values: Sequence[Value]) -> list[Value]:
+        """Leave the letter; what of the values is still to be sent. If the ticket was moved, the letter goes."""
+        left = self._leave_letter(ticket, letter)
+        try:
+            return _lacking(values, self._as_it_is_now(ticket, edit))
+        except Refused:
+            if left:
+                self._take_back(ticket, letter)
+            raise
+
+    def _is_just_now(self, ticket: Ticket) -> bool:
+        at = _look(ticket).at
+        return at is not None and abs(self._clock() - at) <= JUST_NOW
+
+    def _as_it_is_now(self, ticket: Ticket, edit: Edit) -> Json:
+        """Raises Refused if the ticket is not where it was. To have been moved where it is to go, and open, is well."""
+        now = self._api.get_object(f"tickets/{ticket.id}", about="ticket")
+        if now.get("group_id") != ticket.raw.get("group_id"):
+            raise Refused("Nothing was changed: somebody has moved the ticket to another group since it was looked at.")
+        state = self._names.state(now.get("state_id"))
+        is_where_it_goes = edit.status is not None and fold(edit.status) == fold(state.name) and not state.is_closed
+        if state.id != _look(ticket).state_id and not is_where_it_goes:
+            raise Refused(
+                f'Nothing was changed: somebody has moved the ticket to "{state.name}" since it was looked at.'
+            )
+        return now
 
     def _values(self, ticket: Ticket, edit: Edit) -> Iterator[Value]:
         if edit.status is not None and fold(edit.status) != fold(ticket.status):
@@ -342,15 +395,23 @@ class ZammadTracker:
             what = " and ".join(["the comment" if key == "article" else f'"{label(key)}"' for key in body])
             raise rejected.told(f"the change of {what}") from None
 
-    def _leave_letter(self, ticket: Ticket, letter: Letter) -> None:
-        """The comment holds the letter, too: without a draft, staff copy it from there."""
+    def _leave_letter(self, ticket: Ticket, letter: Letter) -> bool:
+        """Whether a draft was left. The comment holds the letter, too: without a draft, staff copy it from there."""
         try:
-            left = leave_draft(self._api, ticket.id, letter)
+            outcome = leave_draft(self._api, ticket.id, letter)
         except TrackerError as error:
             log.warning("no draft left", ticket_id=ticket.id, kind=type(error).__name__, reason=error.message)
-            return
-        if not left:
+            return isinstance(error, Unavailable) and error.outcome_unknown
+        if outcome == "another's":
             log.info("no draft left", ticket_id=ticket.id, reason="there is another draft on the ticket")
+        return outcome == "left"
+
+    def _take_back(self, ticket: Ticket, letter: Letter) -> None:
+        """A letter that a ticket does not want any more should not wait there to be sent."""
+        try:
+            take_back(self._api, ticket.id, letter)
+        except TrackerError as error:
+            log.warning("draft not taken back", ticket_id=ticket.id, kind=type(error).__name__, reason=error.message)
 
     # Comments
 
@@ -391,6 +452,15 @@ class ZammadTracker:
         except TrackerError:
             return False
         return made.get("internal") is True
+
+
+def _look(ticket: Ticket) -> Look:
+    look = ticket.raw.get(LOOK)
+    return look if isinstance(look, Look) else Look(None, ticket.raw.get("state_id"))
+
+
+def _lacking(values: Iterable[Value], raw: Mapping[str, Any]) -> list[Value]:
+    return [value for value in values if not value.is_there(raw)]
 
 
 def _state_value(state: Named) -> Value:

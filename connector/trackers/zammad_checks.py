@@ -1,18 +1,20 @@
 """What is wrong with a live Zammad, check by check, in sentences for whoever looks after it. Facts: zammad 2 and 3.
 
 Most can be looked at with the token that the connector works with. Attributes' kinds, the webhook and the trigger are
-shown to administrators only: without their permissions, the attributes are looked for on a ticket instead.
+shown to administrators only. Without their permissions the attributes are looked for on a ticket, or by a search, and
+their kinds are judged by what the ticket holds; what then cannot be looked at is said to be so.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from connector.scopes.zammad import BY_NAME, Condition, ScopeError, parse_scope
 from connector.trackers.port import AccessRefused, Misconfigured, TrackerError
-from connector.trackers.setup_port import Finding, Task, Wanted
+from connector.trackers.setup_port import LEND_ADMIN, USABLE, FieldType, Finding, Task, Wanted, WantedField, unseen
 from connector.trackers.zammad_api import Json, ZammadApi
 from connector.trackers.zammad_names import NameBook
-from connector.trackers.zammad_reading import DUE_ATTRIBUTES, attribute
+from connector.trackers.zammad_reading import DUE_ATTRIBUTES, attribute, moment
 
 _MEND = "connector provision makes it."
 _NO_DUE = "The connector keeps no due date on tickets. All else works."
@@ -22,8 +24,18 @@ _BREAKS: Mapping[str, str] = {
     "restart": "What is written into new attributes is lost.",
     "state": "The connector cannot move tickets there, and says so on each.",
     "webhook": "Changes are found by the poll only, some minutes later.",
+    "webhook certificate": "Whoever stands between Zammad and the connector can read what it sends: whole tickets.",
+    "webhook former": "What changes on tickets goes on being sent there.",
     "trigger": "Changes are found by the poll only, some minutes later.",
 }
+# What only administrators are shown -> how it is told that it was not looked at.
+_ADMINS_ONLY: Mapping[str, str] = {
+    "required": "Whether an attribute must be filled in when a ticket is edited",
+    "migration": "Whether unfinished changes of attributes wait in Zammad",
+    "webhook": "The webhook",
+    "trigger": "The trigger",
+}
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _MINOR = frozenset({"state", "webhook", "trigger"})
 _RIGHTS = frozenset({"full", "read", "change"})
 
@@ -38,9 +50,10 @@ class Checks:
         scope: str,
         plan: Callable[[Wanted], Sequence[Task]],
         attributes: Callable[[], Sequence[Json]],
+        not_shown: Callable[[Wanted], Iterable[Finding]],
     ) -> None:
         self._api, self._names, self._scope = api, names, scope
-        self._plan, self._attributes = plan, attributes
+        self._plan, self._attributes, self._not_shown = plan, attributes, not_shown
 
     def findings(self, wanted: Wanted) -> Iterator[Finding]:
         """See setup_port.Setup.findings."""
@@ -65,14 +78,18 @@ class Checks:
             yield Finding("scope", "error", error.message, "No ticket is found.", mend)
         try:
             yield from map(_of_task, self._plan(wanted))
+            yield from self._not_shown(wanted)
             yield from self._about_required(wanted)
         except (AccessRefused, Misconfigured) as error:
             yield from self._as_an_agent(wanted, sample, error)
 
     def _sample(self, scope: Sequence[Condition]) -> Json | None:
-        condition = {"operator": "AND", "conditions": list(scope)}
-        found = self._api.ask("tickets/search", {"condition": condition, "per_page": 1, "page": 1, "expand": True})
-        return found[0] if found else None
+        """A ticket in scope."""
+        return next(iter(self._found(scope)), None)
+
+    def _found(self, conditions: Sequence[Condition]) -> list[Json]:
+        condition = {"operator": "AND", "conditions": list(conditions)}
+        return self._api.ask("tickets/search", {"condition": condition, "per_page": 1, "page": 1, "expand": True})
 
     def _about_groups(self, scope: Sequence[Condition], me: Mapping[str, Any]) -> Iterator[Finding]:
         column = f"ticket.{BY_NAME['group']}"
@@ -118,27 +135,99 @@ class Checks:
                 yield Finding(f"required {each['name']}", "warning", what, breaks, mend)
 
     def _as_an_agent(self, wanted: Wanted, sample: Json | None, error: TrackerError) -> Iterator[Finding]:
-        """Without an administrator's permissions: what a ticket shows, and what agents may list."""
-        for field in wanted.fields if sample is not None else ():
-            what = f'The attribute "{attribute(field.name)}" for {field.fact}'
-            if sample is not None and attribute(field.name) in sample:
-                yield Finding(f"field {field.fact}", "ok", f"{what} is there.")
-            else:
-                yield Finding(f"field {field.fact}", "error", f"{what} is not there.", _BREAKS["field"], _MEND)
-        if sample is not None and not any(name in sample for name in DUE_ATTRIBUTES):
-            yield Finding("field due_on", "warning", 'There is no attribute "due_on".', _NO_DUE, _MEND)
+        """Without an administrator's permissions: what a ticket shows, and what agents may list and search for."""
+        for field in wanted.fields:
+            yield self._field(field, sample)
+        yield from self._due_date(sample)
+        yield from _about_kinds(wanted, sample)
         for name in dict.fromkeys(wanted.statuses):
             yield self._state(name)
-        what = f"The webhook and the trigger cannot be looked at with this token. {error.message}"
-        mend = "To look at them, check once with such a token."
-        yield Finding("webhook", "warning", what, "It is not known whether Zammad tells of changes.", mend)
+        why = "" if isinstance(error, AccessRefused) else f" {error.message}"
+        for finding, what in _ADMINS_ONLY.items():
+            yield _unseen(finding, what, why)
+
+    def _field(self, field: WantedField, sample: Json | None) -> Finding:
+        name = attribute(field.name)
+        finding, what = f"field {field.fact}", f'The attribute "{name}" for {field.fact}'
+        is_there = self._is_there(name, sample)
+        if is_there is None:
+            return _unseen(finding, what)
+        if not is_there:
+            return Finding(finding, "error", f"{what} is not there.", _BREAKS["field"], _MEND)
+        value = sample.get(name) if sample else None
+        if value not in (None, "") and not shapes(value) & USABLE[field.type]:
+            told = f"{what} is of a kind that cannot hold this ({field.type}): on a ticket it holds {_told(value)}."
+            return Finding(finding, "error", told, _BREAKS["field"], "Name another attribute in the mapping.")
+        return Finding(finding, "ok", f"{what} is there.")
+
+    def _due_date(self, sample: Json | None) -> Iterator[Finding]:
+        are_there = [self._is_there(name, sample) for name in DUE_ATTRIBUTES]
+        if True not in are_there and None in are_there:
+            yield _unseen("field due_on", f'The attribute "{DUE_ATTRIBUTES[0]}"')
+        elif True not in are_there:
+            what = f'There is no attribute "{DUE_ATTRIBUTES[0]}".'
+            yield Finding("field due_on", "warning", what, _NO_DUE, _MEND)
+
+    def _is_there(self, name: str, sample: Json | None) -> bool | None:
+        """Whether tickets have the attribute; None if that cannot be told.
+
+        Without a ticket a search tells: it asks for one that there cannot be, and to a column that it does not have
+        Zammad says 422 (facts: zammad 2.3). NULL can be asked of a column of any kind.
+        """
+        if sample is not None:
+            return name in sample
+        none: Condition = {"name": "ticket.id", "operator": "is", "value": ["0"]}
+        is_null: Condition = {"name": f"ticket.{name}", "operator": "is", "pre_condition": "not_set", "value": []}
+        try:
+            self._found([none])
+        except TrackerError:
+            return None
+        try:
+            self._found([none, is_null])
+        except Misconfigured:
+            return False
+        except TrackerError:
+            return None
+        return True
 
     def _state(self, name: str) -> Finding:
-        found = self._names.find("state", name)
+        try:
+            found = self._names.find("state", name)
+        except TrackerError:
+            return _unseen(f"state {name}", f'The state "{name}"')
         if found is not None and found.active:
             return Finding(f"state {name}", "ok", f'There is a state "{name}".')
         what = f'There is no active state "{name}".'
         return Finding(f"state {name}", "warning", what, _BREAKS["state"], _MEND)
+
+
+def shapes(value: object) -> frozenset[FieldType]:
+    """The kinds of fields that may hold such a value. A text may look like a date."""
+    if isinstance(value, bool):
+        return frozenset({"boolean"})
+    if isinstance(value, int | float):
+        return frozenset({"number"})
+    if not isinstance(value, str):
+        return frozenset()
+    looks_like: FieldType = "date" if _DAY.fullmatch(value) else "datetime" if moment(value) else "text"
+    return frozenset({looks_like, "text", "select"})
+
+
+def _about_kinds(wanted: Wanted, sample: Json | None) -> Iterator[Finding]:
+    """The kind of an attribute that is empty on the ticket, or holds a text, is not known."""
+    names = [attribute(field.name) for field in wanted.fields]
+    unknown = [name for name in names if not isinstance((sample or {}).get(name), int | float)]
+    if unknown:
+        yield _unseen("kinds", f"The kind of {', '.join(unknown)}")
+
+
+def _told(value: object) -> str:
+    """What sort of value it is; not the value, which is of a person's ticket."""
+    return "yes or no" if isinstance(value, bool) else "a number" if isinstance(value, int | float) else "a list"
+
+
+def _unseen(finding: str, what: str, why: str = "") -> Finding:
+    return unseen(finding, f"{what} could not be looked at with this token.{why}", LEND_ADMIN)
 
 
 def _about_scope(sample: Json | None) -> Finding:
@@ -155,8 +244,9 @@ def _of_task(task: Task) -> Finding:
     if task.state == "there":
         return Finding(task.id, "ok", task.what)
     minor = kind in _MINOR or task.id == "field due_on"
-    breaks = _NO_DUE if task.id == "field due_on" else _BREAKS[kind]
-    return Finding(task.id, "warning" if minor else "error", f"Lacking: {task.what}", breaks, task.by_hand or _MEND)
+    breaks = _NO_DUE if task.id == "field due_on" else _BREAKS.get(task.id) or _BREAKS[kind]
+    what = task.trouble or f"Lacking: {task.what}"
+    return Finding(task.id, "warning" if minor else "error", what, breaks, task.by_hand or _MEND)
 
 
 def _deep(value: object, *keys: str) -> object:

@@ -7,24 +7,35 @@ is. Ours is known by its addressee and subject, or by a mark that the draft keep
 import html
 import secrets
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from connector.inquiry.wording import Letter
 from connector.trackers.zammad_api import Json, ZammadApi
 from connector.trackers.zammad_reading import PREFERENCE
 
 
-def leave_draft(api: ZammadApi, ticket_id: str, letter: Letter) -> bool:
-    """Leave the letter as the ticket's draft; False if another's draft is there. Raises TrackerError."""
-    path = f"tickets/{ticket_id}/shared_draft"
+def leave_draft(api: ZammadApi, ticket_id: str, letter: Letter) -> Literal["left", "there", "another's"]:
+    """Leave the letter as the ticket's draft, unless it is there, or another's draft is. Raises TrackerError."""
+    path = _path(ticket_id)
     there = _draft_in(api.get_object(path, about="ticket"))
     if there is not None:
         if _is_the_letter(there, letter):
-            return True  # staff may have changed its text already
+            return "there"  # staff may have changed its text already
         if PREFERENCE not in there:
-            return False
+            return "another's"
     api.change("PUT", path, _draft(letter), about="ticket")
-    return True
+    return "left"
+
+
+def take_back(api: ZammadApi, ticket_id: str, letter: Letter) -> None:
+    """Remove the draft of the letter, unless a person has saved it since. Raises TrackerError."""
+    there = _draft_in(api.get_object(_path(ticket_id), about="ticket"))
+    if there is not None and PREFERENCE in there and _is_the_letter(there, letter):
+        api.change("DELETE", _path(ticket_id), about="ticket")
+
+
+def _path(ticket_id: str) -> str:
+    return f"tickets/{ticket_id}/shared_draft"
 
 
 def _draft(letter: Letter) -> Json:

@@ -1,6 +1,7 @@
 """From Zammad's JSON of a ticket (`?expand=true`) and its articles to a Ticket. Pure. Facts: zammad 1.4, 2.3."""
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
@@ -13,6 +14,9 @@ PREFERENCE = "inquiry_connector"
 
 # Zammad has no due date of its own. An attribute of one of these names is taken for it, the first that is there.
 DUE_ATTRIBUTES = ("due_on", "due_date")
+
+# As everybody writes them who will read a label. Internal names have small letters only.
+_ABBREVIATIONS = {word.lower(): word for word in ("NCSC", "USCIS", "RFE", "HQ", "DHS", "ID")}
 
 # Where only the ticket is at hand, the names that Zammad's own closed states have tell which is one.
 _CLOSED_NAMES = frozenset({"closed", "merged"})
@@ -79,7 +83,8 @@ def attribute(name: str) -> str:
 
 def label(name: str) -> str:
     """An attribute as staff may be told of it. What the screen calls it only administrators may ask Zammad for."""
-    words = attribute(name).replace("_", " ").strip()
+    words = " ".join(_ABBREVIATIONS.get(word, word) for word in attribute(name).split("_") if word)
+    words = re.sub(r"\ba number\b", "A-number", words)
     return words[:1].upper() + words[1:]
 
 

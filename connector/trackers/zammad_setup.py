@@ -1,8 +1,9 @@
 """Set-up of Zammad by its REST API: what a source needs, whether it is there, and to make it. Facts: zammad 3.
 
 The order matters: attributes, then the database's migration, then (most often) a restart of Zammad, then states,
-webhook and trigger, whose condition names the new columns. Nothing that is there is changed. A migration brings in
-every unfinished change of the instance, so it is only run if all of them are ours.
+webhook and trigger, whose condition names the new columns. Nothing that is there is changed, but for a trigger that
+was made here and that nobody has touched: it learns of attributes and groups that have come to be wanted. A migration
+brings in every unfinished change of the instance, so it is only run if all of them are ours.
 """
 
 import re
@@ -10,9 +11,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlsplit
 
-from connector.scopes.zammad import Condition, parse_scope
+from connector.scopes.zammad import Condition, ScopeError, parse_scope
 from connector.trackers.port import AccessRefused, Misconfigured, Refused, Unavailable
 from connector.trackers.setup_port import (
     USABLE,
@@ -24,11 +24,14 @@ from connector.trackers.setup_port import (
     Task,
     Wanted,
     WantedField,
+    unseen,
 )
 from connector.trackers.zammad_api import Json, ZammadApi
 from connector.trackers.zammad_checks import Checks
 from connector.trackers.zammad_names import NameBook, fold
 from connector.trackers.zammad_reading import DUE_ATTRIBUTES, attribute, label
+from connector.trackers.zammad_setup_triggers import callers, gaps, grown, trigger_body, trigger_name
+from connector.trackers.zammad_setup_webhooks import calling, former, host_of, is_signed, troubles, webhook_body
 
 DUE_FIELD = WantedField(
     "due_on", DUE_ATTRIBUTES[0], "date", "The day on which the next step falls. The connector keeps it up to date."
@@ -109,7 +112,7 @@ class ZammadSetup:
 
     def findings(self, wanted: Wanted) -> Sequence[Finding]:
         """See setup_port."""
-        checks = Checks(self._api, self._names, self._scope, self.plan, self._attributes)
+        checks = Checks(self._api, self._names, self._scope, self.plan, self._attributes, self._not_shown)
         return list(checks.findings(wanted))
 
     def _tasks(self, wanted: Wanted) -> Iterator[Task]:
@@ -121,7 +124,7 @@ class ZammadSetup:
             yield self._restart_task(_needed(wanted, attributes))
         for name in dict.fromkeys(wanted.statuses):
             yield self._state_task(name)
-        yield self._webhook_task(wanted)
+        yield from self._webhook_tasks(wanted)
         yield self._trigger_task(wanted)
 
     def _field_task(self, field: WantedField, attributes: Sequence[Json]) -> Task:
@@ -135,11 +138,9 @@ class ZammadSetup:
             return Task(task_id, what, "by_hand", how)
         kind = TYPES.get(str(found.get("data_type")))
         if kind not in USABLE[field.type]:
-            how = (
-                f'There is an attribute "{name}" of another kind ({found.get("data_type")}). Kinds cannot be changed '
-                "later: name another attribute in the mapping."
-            )
-            return Task(task_id, what, "by_hand", how)
+            is_there = f'There is an attribute "{name}" of another kind ({found.get("data_type")}).'
+            how = "Zammad cannot change an attribute's kind: name another attribute in the mapping."
+            return Task(task_id, what, "by_hand", how, is_there)
         if found.get("active") is False:
             return Task(task_id, what, "by_hand", f'The attribute "{name}" is switched off: switch it on in Zammad.')
         return Task(task_id, what, "there")
@@ -170,35 +171,83 @@ class ZammadSetup:
             return Task(task_id, what, "by_hand", f'The state "{name}" is switched off: switch it on in Zammad.')
         return Task(task_id, what, "there")
 
-    def _webhook_task(self, wanted: Wanted) -> Task:
+    def _webhook_tasks(self, wanted: Wanted) -> Iterator[Task]:
         what = "A webhook that tells the connector of changes, signed with the secret."
         if wanted.webhook_url is None:
             how = "The connector's address is not known: say where Zammad reaches it (--webhook-url)."
-            return Task("webhook", what, "by_hand", how)
-        found = self._webhook(wanted.webhook_url)
+            yield Task("webhook", what, "by_hand", how)
+            return
+        webhooks, secret = self._webhooks(), wanted.webhook_secret()
+        found = calling(webhooks, wanted.webhook_url)
         if found is None:
-            if not wanted.webhook_secret():
-                return Task("webhook", what, "by_hand", "Name a secret under tracker.webhook_secrets first.")
-            return Task("webhook", what, "lacking")
-        if found.get("active") is False:
-            return Task("webhook", what, "by_hand", f'The webhook "{found.get("name")}" is switched off: switch it on.')
-        return Task("webhook", what, "there")
+            how = "" if secret else "Name a secret under tracker.webhook_secrets first."
+            yield Task("webhook", what, "by_hand" if how else "lacking", how)
+        elif found.get("active") is False:
+            yield Task("webhook", what, "by_hand", f'The webhook "{found.get("name")}" is switched off: switch it on.')
+        else:
+            yield Task("webhook", _of_webhook(found, secret), "there")
+            for each in troubles(found, secret):
+                yield Task(f"webhook {each.part}", "The webhook does its work.", "by_hand", each.by_hand, each.what)
+        for old in former(webhooks, wanted.webhook_url):
+            trouble = f'A webhook "{old["name"]}" still calls another address, at {host_of(old)}.'
+            how = "If that was the connector's address, delete the webhook in Zammad, and the trigger that calls it."
+            yield Task("webhook former", "No webhook calls a former address of the connector.", "by_hand", how, trouble)
 
     def _trigger_task(self, wanted: Wanted) -> Task:
         what = "A trigger that calls the webhook when a case is made, or its state or one of its attributes changes."
         if wanted.webhook_url is None:
             return Task("trigger", what, "by_hand", "It needs the webhook, and so the connector's address.")
-        webhook = self._webhook(wanted.webhook_url)
-        mine = trigger_of(self._triggers(), webhook) if webhook else None
-        if mine is None:
+        webhook, triggers = calling(self._webhooks(), wanted.webhook_url), self._triggers()
+        ours = callers(triggers, webhook) if webhook else []
+        if webhook is None or not ours:
             name = trigger_name(wanted.webhook_url)
-            if any(fold(str(each.get("name"))) == fold(name) for each in self._triggers()):
+            if any(fold(str(each.get("name"))) == fold(name) for each in triggers):
                 how = f'There is a trigger "{name}" that does not call our webhook: rename or delete it.'
                 return Task("trigger", what, "by_hand", how)
             return Task("trigger", what, "lacking")
-        if mine.get("active") is False:
-            return Task("trigger", what, "by_hand", f'The trigger "{mine.get("name")}" is switched off: switch it on.')
-        return Task("trigger", what, "there")
+        if ours[0].get("active") is False:
+            how = f'The trigger "{ours[0].get("name")}" is switched off: switch it on.'
+            return Task("trigger", what, "by_hand", how)
+        return self._gaps_task(wanted, webhook, [each for each in ours if each.get("active") is not False])
+
+    def _gaps_task(self, wanted: Wanted, webhook: Json, triggers: Sequence[Json]) -> Task:
+        """Triggers that call the webhook are there; whether they tell of all that is wanted."""
+        what = "A trigger tells of all that the mapping names."
+        try:
+            untold, name = gaps(triggers, wanted, self._scope_conditions()), triggers[0].get("name")
+        except Misconfigured as error:
+            return Task("trigger", what, "by_hand", f"What the trigger tells was not looked at. {error.message}")
+        if not untold:
+            what = f'The trigger "{name}" tells of new cases and of changes of their state and attributes.'
+            return Task("trigger", what, "there")
+        told = untold.told(self._name_of_group)
+        trouble = f'The trigger "{name}" does not tell of {told}.'
+        if self._growing(wanted, webhook, triggers):
+            what = f'The trigger "{trigger_name(wanted.webhook_url or "")}", made by provision, tells of {told}, too.'
+            return Task("trigger", what, "lacking", trouble=trouble)
+        how = (
+            "It was not made by provision, or was changed since, and is left as it is. In Zammad, under Trigger, add "
+            'what is lacking to its conditions, each attribute as "has changed"; or let it run always, for the group '
+            "alone."
+        )
+        return Task("trigger", what, "by_hand", how, trouble)
+
+    def _growing(self, wanted: Wanted, webhook: Json, triggers: Sequence[Json]) -> tuple[int, Json] | None:
+        """(the trigger of ours that can learn what it lacks, its new condition)."""
+        body = trigger_body(wanted, self._scope_conditions(), webhook["id"])
+        found = ((each["id"], grown(each, body)) for each in triggers)
+        return next(((number, condition) for number, condition in found if condition), None)
+
+    def _name_of_group(self, number: str) -> str:
+        names = (f'"{each.name}"' for each in self._names.all("group") if str(each.id) == number)
+        return next(names, f"number {number}")
+
+    def _not_shown(self, wanted: Wanted) -> Iterator[Finding]:
+        """What no token is shown."""
+        found = calling(self._webhooks(), wanted.webhook_url) if wanted.webhook_url else None
+        if found is not None and is_signed(found, wanted.webhook_secret()) is None:
+            what = "Whether the webhook signs with the secret was not looked at: Zammad does not show it."
+            yield unseen("webhook secret", what, "Change a case, and see that its webhook is heard.")
 
     # To make it
 
@@ -217,7 +266,7 @@ class ZammadSetup:
         elif kind == "state":
             self._make_state(name)
         elif kind == "webhook":
-            self._make_webhook(wanted.webhook_url or "", wanted.webhook_secret())
+            self._post("webhooks", webhook_body(wanted.webhook_url or "", wanted.webhook_secret()))
         else:
             self._make_trigger(wanted, wanted.webhook_url or "")
 
@@ -258,26 +307,17 @@ class ZammadSetup:
         self._post("ticket_states", body)
         self._names.all("state", anew=True)
 
-    def _make_webhook(self, url: str, secret: str | None) -> None:
-        body: Json = {
-            "name": f"Inquiry connector ({_source_of(url)})",
-            "endpoint": url,
-            "signature_token": secret,
-            "ssl_verify": True,
-            "customized_payload": False,
-            "http_method": "post",
-            "active": True,
-            "note": "Tells the inquiry connector that a case has changed.",
-            "preferences": {},
-        }
-        self._post("webhooks", body)
-
     def _make_trigger(self, wanted: Wanted, url: str) -> None:
-        webhook = self._webhook(url)
+        webhook = calling(self._webhooks(), url)
         if webhook is None:
             raise Refused("The trigger needs the webhook, which is not there yet.")
-        scope = self._names.scope(parse_scope(self._scope))
-        self._post("triggers", trigger_body(wanted, scope, webhook["id"]))
+        ours = callers(self._triggers(), webhook)
+        growing = self._growing(wanted, webhook, ours)
+        if growing:
+            number, condition = growing
+            self._api.change("PUT", f"triggers/{number}", {"condition": condition}, about="source")
+        else:
+            self._post("triggers", trigger_body(wanted, self._scope_conditions(), webhook["id"]))
 
     def _post(self, path: str, body: Json) -> None:
         self._api.change("POST", path, body, about="source")
@@ -294,10 +334,15 @@ class ZammadSetup:
     def _states(self) -> list[Json]:
         return self._api.get_list("ticket_states", about="source", params={"expand": "true"})
 
-    def _webhook(self, url: str) -> Json | None:
-        """The one that calls us; an active one first. Its secret may come masked and is not looked at."""
-        listed = [each for each in self._api.get_list("webhooks", about="source") if _same_address(each, url)]
-        return min(listed, key=lambda each: each.get("active") is False, default=None)
+    def _scope_conditions(self) -> list[Condition]:
+        """Raises Misconfigured for a scope that cannot be read, or names what is not there."""
+        try:
+            return self._names.scope(parse_scope(self._scope))
+        except ScopeError as error:
+            raise Misconfigured(f"The scope {error}.") from None
+
+    def _webhooks(self) -> list[Json]:
+        return self._api.get_list("webhooks", about="source")
 
     def _triggers(self) -> list[Json]:
         return self._api.get_list("triggers", about="source")
@@ -336,41 +381,10 @@ def attribute_body(field: WantedField, position: int) -> Json:
     }
 
 
-def trigger_body(wanted: Wanted, scope: Sequence[Condition], webhook_id: int) -> Json:
-    """A trigger for tickets in scope that does nothing but call the webhook (facts: zammad 3.4).
-
-    It is not kept from events of the connector itself: an event of a person may be told in one with them.
-    """
-    names = ["state_id", "group_id", *(attribute(field.name) for field in wanted.fields)]
-    changed: list[Condition] = [{"name": f"ticket.{name}", "operator": "has changed", "value": []} for name in names]
-    created: Condition = {"name": "ticket.action", "operator": "is", "value": "create"}
-    return {
-        "name": trigger_name(wanted.webhook_url or ""),
-        "activator": "action",
-        "execution_condition_mode": "selective",
-        "active": True,
-        "disable_notification": True,
-        "note": "Tells the inquiry connector that a case has changed.",
-        "condition": {"operator": "AND", "conditions": [*scope, {"operator": "OR", "conditions": [created, *changed]}]},
-        "perform": {"notification.webhook": {"webhook_id": str(webhook_id)}},
-    }
-
-
-def trigger_name(webhook_url: str) -> str:
-    """Last in the order of names, in which triggers run: others may change the ticket before."""
-    return f"zz Inquiry connector ({_source_of(webhook_url)})"
-
-
-def trigger_of(triggers: Sequence[Json], webhook: Mapping[str, Any]) -> Json | None:
-    """The trigger that calls the webhook, an active one first."""
-    calling = [each for each in triggers if _called(each) == str(webhook["id"])]
-    return min(calling, key=lambda each: each.get("active") is False, default=None)
-
-
-def _called(trigger: Mapping[str, Any]) -> str | None:
-    perform = trigger.get("perform")
-    call = perform.get("notification.webhook") if isinstance(perform, Mapping) else None
-    return str(call.get("webhook_id")) if isinstance(call, Mapping) else None
+def _of_webhook(webhook: Json, secret: str | None) -> str:
+    """A webhook that calls us, and what is known of its signature."""
+    signed = {True: ", signed with the secret.", False: ".", None: ". With which secret it signs was not looked at."}
+    return f'The webhook "{webhook.get("name")}" tells the connector of changes{signed[is_signed(webhook, secret)]}'
 
 
 def _all_fields(wanted: Wanted) -> list[WantedField]:
@@ -402,17 +416,6 @@ def _choices(raw: Mapping[str, Any]) -> tuple[str, ...]:
     option = raw.get("data_option")
     options = option.get("options") if isinstance(option, Mapping) else None
     return tuple(map(str, options)) if isinstance(options, Mapping) and raw.get("data_type") == "select" else ()
-
-
-def _same_address(webhook: Mapping[str, Any], url: str) -> bool:
-    return str(webhook.get("endpoint") or "").rstrip("/") == url.rstrip("/")
-
-
-def _source_of(webhook_url: str) -> str:
-    """The name of the source in the connector's address, /webhooks/NAME; what follows it may be secret."""
-    parts = [part for part in urlsplit(webhook_url).path.split("/") if part]
-    after = parts[parts.index("webhooks") + 1 :] if "webhooks" in parts else []
-    return after[0] if after else "cases"
 
 
 def make(connection: SetupConnection) -> ZammadSetup:

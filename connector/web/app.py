@@ -3,16 +3,18 @@
 An answer carries no stack trace, repeats nothing of the request, sets no cookie and is not to be stored.
 """
 
+import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
 import structlog
-from flask import Flask, Response, jsonify
+from flask import Flask, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException
 
 from connector.metrics import Metrics
 from connector.store import Store
 from connector.web import health as health_routes
+from connector.web import openapi as openapi_routes
 from connector.web.health import Health
 from connector.web.webhooks import MAX_BODY_BYTES, RETRY_AFTER_SECONDS, Webhooks, WebSource
 
@@ -41,10 +43,28 @@ def create_app(
     app.url_map.merge_slashes = False  # it would answer with a redirect that repeats the path
     Webhooks(sources, store, metrics, clock, on_notice).register(app)
     health_routes.register(app, metrics, health)
+    openapi_routes.register(app)
+    _time_intake(app, metrics)
     app.register_error_handler(HTTPException, _refuse)
     app.register_error_handler(Exception, _fail)
     app.after_request(_guard)
     return app
+
+
+def _time_intake(app: Flask, metrics: Metrics) -> None:
+    """Tell the metrics of each webhook about a ticket, and how long it took, the durable commit included."""
+
+    def begin() -> None:
+        g.began = time.monotonic()
+
+    def end(response: Response) -> Response:
+        if request.endpoint == "webhook" and response.status_code == 204 and request.view_args:
+            metrics.noticed("webhook")
+            metrics.took_in(request.view_args["source"], time.monotonic() - g.began)
+        return response
+
+    app.before_request(begin)
+    app.after_request(end)
 
 
 def _refuse(error: HTTPException) -> Response:

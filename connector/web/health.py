@@ -2,22 +2,30 @@
 
 A source that cannot work is told with its reason and does not make the others unready: the process is ready as long as
 one source works. What is asked here is answered to anybody, so it names sources and says nothing of tickets.
+
+Every answer comes within two seconds: a database that hangs is told as one that cannot be used.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Literal
 
 import structlog
 from flask import Flask, Response, jsonify
 
 from connector.metrics import Metrics, SourceSnapshot
+from connector.patience import Patience, TooSlow
 from connector.store import DatabaseError, SourceState, Store
 from connector.telemetry import mask
 
 log = structlog.get_logger(__name__)
 
 ROUND_LIMIT = timedelta(seconds=60)
+
+# What the process is there for. One that only takes webhooks in ("web") is well as long as it can note them: were it
+# taken out of service for what workers do not do, events would be lost together with the work.
+Role = Literal["run", "web", "work"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +48,11 @@ class Health:
         """At least one source works, and nothing is wrong with the process itself."""
         return not self.reasons and any(not reasons for reasons in self.sources.values())
 
+    @property
+    def is_clean(self) -> bool:
+        """Nothing is wrong at all: every source works. A heartbeat tells of this and no less."""
+        return self.is_ready and not any(self.sources.values())
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -55,11 +68,23 @@ class Limits:
 
 
 def assess(
-    states: Sequence[SourceState], now: datetime, limits: Limits, misconfigured: Mapping[str, str] | None = None
+    states: Sequence[SourceState],
+    now: datetime,
+    limits: Limits,
+    misconfigured: Mapping[str, str] | None = None,
+    *,
+    role: Role = "run",
 ) -> Health:
-    """The health of sources that stand as `states` say. `misconfigured`: source -> why it cannot work at all."""
-    broken = {name: [Reason("misconfigured", mask(why))] for name, why in (misconfigured or {}).items()}
-    sources = {state.source: broken.get(state.source, []) + _reasons(state, now, limits) for state in states}
+    """The health of sources that stand as `states` say. `misconfigured`: source -> why it cannot work at all.
+
+    For a `role` of "web" a source that could be read is ready, whatever attention makes of it.
+    """
+    if role == "web":
+        broken: dict[str, list[Reason]] = {}
+        sources: dict[str, list[Reason]] = {state.source: [] for state in states}
+    else:
+        broken = {name: [Reason("misconfigured", mask(why))] for name, why in (misconfigured or {}).items()}
+        sources = {state.source: broken.get(state.source, []) + _reasons(state, now, limits) for state in states}
     nothing = [] if sources or broken else [Reason("no_sources", "There is no mapping: nothing is connected.")]
     return Health(broken | sources, nothing)
 
@@ -94,7 +119,13 @@ def _ago(age: timedelta) -> str:
 
 
 def read_health(
-    store: Store, names: Sequence[str], now: datetime, limits: Limits, misconfigured: Mapping[str, str] | None = None
+    store: Store,
+    names: Sequence[str],
+    now: datetime,
+    limits: Limits,
+    misconfigured: Mapping[str, str] | None = None,
+    *,
+    role: Role = "run",
 ) -> Health:
     """The health of the sources of that name as the store knows them. Never ready while the store cannot be read."""
     try:
@@ -103,10 +134,12 @@ def read_health(
         log.error("health cannot be read", reason=str(error))
         unusable = [Reason("database", "The database cannot be used now.")]
         return Health(dict.fromkeys(names, unusable), unusable)
-    return assess(states, now, limits, misconfigured)
+    return assess(states, now, limits, misconfigured, role=role)
 
 
-def read_snapshots(store: Store, names: Sequence[str], now: datetime) -> list[SourceSnapshot]:
+def read_snapshots(
+    store: Store, names: Sequence[str], now: datetime, misconfigured: Container[str] = ()
+) -> list[SourceSnapshot]:
     """What the gauges show of the sources of that name. Raises DatabaseError."""
     return [
         SourceSnapshot(
@@ -119,6 +152,7 @@ def read_snapshots(store: Store, names: Sequence[str], now: datetime) -> list[So
             last_poll_at=state.polled_at,
             is_braked=state.braked_at is not None,
             is_paused=state.paused_until is not None and state.paused_until > now,
+            is_misconfigured=counts.source in misconfigured,
         )
         for counts in store.sources.snapshot(names, now)
         for state in [store.sources.get(counts.source)]
@@ -130,12 +164,17 @@ def read_snapshots(store: Store, names: Sequence[str], now: datetime) -> list[So
 
 def register(app: Flask, metrics: Metrics, health: Callable[[], Health]) -> None:
     """Add the routes."""
+    asked = Patience(health)
 
     def livez() -> Response:
         return jsonify({"alive": True})
 
     def readyz() -> Response:
-        found = health()
+        try:
+            found = asked()
+        except TooSlow:
+            log.error("health cannot be read", reason="the database does not answer in time")
+            found = Health({}, [Reason("database", "The database does not answer in time.")])
         response = jsonify(
             {
                 "ready": found.is_ready,

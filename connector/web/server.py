@@ -172,9 +172,29 @@ class _ErrorTask(WSGITask):  # type: ignore[misc]  # waitress ships no types
         super().execute()
 
 
+class _Task(WSGITask):  # type: ignore[misc]  # waitress ships no types
+    """Keeps the connection after an answer that has no body by its status, such as 204.
+
+    Waitress closes it then, though the length of such an answer is known (RFC 9110 section 6.4.1, RFC 9112 section
+    6.3): every webhook would need a connection of its own, through a proxy too.
+    """
+
+    close_on_finish: bool
+
+    def build_response_header(self) -> bytes:
+        asked_to_close = "close" in self.request.headers.get("CONNECTION", "").lower()
+        keeps = self.version == "1.1" and not (self.has_body or self.close_on_finish or asked_to_close)
+        head: bytes = super().build_response_header()
+        if keeps:
+            self.close_on_finish = False
+            head = head.replace(b"\r\nConnection: close\r\n", b"\r\n", 1)
+        return head
+
+
 class _Channel(HTTPChannel):  # type: ignore[misc]  # waitress ships no types
     """One connection."""
 
+    task_class = _Task
     error_task_class = _ErrorTask
     logger = _WithoutPath(logging.getLogger("waitress"))
     request_since = 0.0  # when the first byte of the request came that is being received

@@ -24,6 +24,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from connector.metrics import UNKNOWN_SOURCE, Metrics
 from connector.store import DatabaseError, Store
 from connector.telemetry import bind, new_correlation_id
+from connector.tracing import span
 from connector.trackers.port import News
 
 log = structlog.get_logger(__name__)
@@ -97,17 +98,22 @@ class Webhooks:
     def receive(self, source: str, path_secret: str | None = None) -> Response:
         """Answer one request."""
         known = self._sources.get(source)
-        with bind(correlation_id=new_correlation_id(), source=UNKNOWN_SOURCE if known is None else source):
-            verdict = Verdict("unknown_source") if known is None else self._judge_safely(known, path_secret)
+        correlation_id, name = new_correlation_id(), UNKNOWN_SOURCE if known is None else source
+        with bind(correlation_id=correlation_id, source=name), span("webhook", name) as told:
+            if known is None:
+                verdict = Verdict("unknown_source")
+            else:
+                verdict = self._judge_safely(known, path_secret, correlation_id)
+            told.outcome = verdict.result
             self._metrics.webhook(source, verdict.result, verdict.event)
-            self._log(source if known else UNKNOWN_SOURCE, verdict)
+            self._log(name, verdict)
             if verdict.result == "accepted":
                 self._tell(source)
         return _answer(verdict)
 
-    def _judge_safely(self, source: WebSource, path_secret: str | None) -> Verdict:
+    def _judge_safely(self, source: WebSource, path_secret: str | None, correlation_id: str) -> Verdict:
         try:
-            return self._judge(source, path_secret)
+            return self._judge(source, path_secret, correlation_id)
         except RequestEntityTooLarge:
             return Verdict("too_large")
         except DatabaseError as error:
@@ -116,14 +122,16 @@ class Webhooks:
             log.exception("webhook not noted")  # whatever fails here may pass, and the sender tries again
         return Verdict("unavailable")
 
-    def _judge(self, source: WebSource, path_secret: str | None) -> Verdict:
+    def _judge(self, source: WebSource, path_secret: str | None, correlation_id: str) -> Verdict:
         raw = request.get_data(cache=False)
         if not source.verify(dict(request.headers.items()), raw, source.secrets(), path_secret=path_secret):
             return Verdict("refused_signature")
         news = self._read(source, raw)
         if news.ticket_id is not None:
             try:
-                self._store.attention.notice(source.name, news.ticket_id, news.key, self._clock())
+                self._store.attention.notice(
+                    source.name, news.ticket_id, news.key, self._clock(), correlation_id=correlation_id
+                )
             except ValueError:
                 return Verdict("unreadable", news.event)  # no tracker gives such an id or key
             return Verdict("accepted", news.event, news.ticket_id)

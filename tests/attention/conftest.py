@@ -176,7 +176,7 @@ class Desk:
         """What a round of the metronome would hand out."""
         state = self.store.sources.get(NAME)
         held = state.braked_at or (state.paused_until and state.paused_until > self.clock())
-        return [] if held else self.store.attention.claim(self.clock(), 10, LEASE, [NAME])
+        return [] if held else self.store.attention.claim(self.clock(), {NAME: 10}, LEASE)
 
     def attend(self) -> int:
         """Attend until nothing is due. Returns the number of looks."""

@@ -192,7 +192,7 @@ def test_trouble_with_the_database_is_not_the_tickets_own(desk: Desk, monkeypatc
 def test_an_outage_does_not_use_up_the_tries(desk: Desk) -> None:
     """Guards against a ticket stuck at its first refusal because the tracker had been down before."""
     issue = desk.overdue_call()
-    desk.server.faults.bad_gateway("GET", "/issue/", times=TRIES + 2)
+    desk.server.faults.bad_gateway("GET", "reconcileIssues=", times=TRIES + 2)
     for _ in range(TRIES + 2):
         desk.attend()
         desk.wait(hours=2)

@@ -2,14 +2,17 @@
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from connector.application import make_source
+from connector.attention import clock
 from connector.attention.attend import Attendant
 from connector.attention.clock import LEASE, Metronome
+from connector.attention.look import Ahead
 from connector.attention.source import Source
 from connector.mapping.loading import load_mapping
 from connector.metrics import Metrics
@@ -186,26 +189,94 @@ def in_hand(desk: Desk) -> list[Issue]:
     return [issue for issue in desk.world.issues.values() if desk.state(issue).lease_until]
 
 
-def test_no_hand_is_idle_while_every_source_has_one(
+class Busy(Attendant):
+    """Looks that take until `free` is set. Each is told by `looks` when it begins."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__(desk.store, desk.metrics, desk.clock, lease=LEASE)
+        self.free, self.looks = threading.Event(), threading.Semaphore(0)
+        self.at: Counter[str] = Counter()
+
+    def attend(self, source: Source, claim: Claim, ahead: Ahead | None = None) -> str:
+        self.at[source.name] += 1
+        self.looks.release()
+        self.free.wait(10)
+        return "attended"
+
+
+def test_each_source_has_hands_of_its_own(
     desk: Desk, metronome: Callable[..., Metronome], other: tuple[Source, PracticeServer]
 ) -> None:
-    source, _ = other
-    free, looks = threading.Event(), threading.Semaphore(0)
-
-    class Busy(Attendant):
-        def attend(self, source: Source, claim: Claim) -> None:
-            looks.release()
-            free.wait(10)
-
-    beating = metronome(source, workers=3, attendant=Busy(desk.store, desk.metrics, desk.clock, lease=LEASE))
-    for number in range(3):
+    busy = Busy(desk)
+    beating = metronome(other[0], workers=2, attendant=busy)
+    for number in range(9):
         desk.store.attention.notice(NAME, str(number + 1), None, desk.clock())
-    desk.store.attention.notice("other", "1", None, desk.clock())
+        desk.store.attention.notice("other", str(number + 1), None, desk.clock())
     beating.round()
     try:
-        assert all(looks.acquire(timeout=5) for _ in range(3))
+        assert all(busy.looks.acquire(timeout=5) for _ in range(4))
+        time.sleep(0.1)
+        assert busy.at == {NAME: 2, "other": 2}
     finally:
-        free.set()
+        busy.free.set()
+
+
+def test_a_mapping_says_how_many_hands_its_source_has(desk: Desk, metronome: Callable[..., Metronome]) -> None:
+    desk.map(("tracker:\n", "tracker:\n  concurrency: 3\n"))
+    busy = Busy(desk)
+    beating = metronome(workers=1, attendant=busy)
+    for number in range(9):
+        desk.store.attention.notice(NAME, str(number + 1), None, desk.clock())
+    beating.round()
+    try:
+        assert all(busy.looks.acquire(timeout=5) for _ in range(3))
+        time.sleep(0.1)
+        assert busy.at == {NAME: 3}
+    finally:
+        busy.free.set()
+
+
+def test_many_tickets_are_fetched_by_few_calls_and_attended_to_side_by_side(
+    desk: Desk, metronome: Callable[..., Metronome]
+) -> None:
+    issues = [desk.overdue_call(Receipt_Number=f"WAC25901{number:05}") for number in range(8)]
+    desk.hears = False
+    desk.calls()
+    metronome(workers=2).round()
+    eventually(lambda: all(desk.said(issue) for issue in issues))
+    assert desk.server.requests.count("GET", "/issue/") == 0, "a ticket was fetched alone"
+    assert desk.server.requests.count("POST", "/bulkfetch") == 1
+    desk.assert_nothing_doubled()
+
+
+def test_what_waits_for_a_hand_is_given_back_once_the_source_is_paused(
+    desk: Desk, metronome: Callable[..., Metronome]
+) -> None:
+    desk.server.faults.add("*", "", status=401, times=1000)
+    issues = [desk.overdue_call(Receipt_Number=f"WAC25901{number:05}") for number in range(8)]
+    metronome(workers=1).round()
+    eventually(lambda: not in_hand(desk))
+    assert desk.store.sources.get(NAME).paused_until
+    assert desk.calls() < 4, "the tracker was not left alone"
+    assert sum(desk.state(issue).attempts for issue in issues) == 1
+    assert all(desk.state(issue).attend_at for issue in issues)
+
+
+def test_a_clock_that_was_set_back_keeps_no_beat_waiting(
+    desk: Desk, metronome: Callable[..., Metronome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guards against APScheduler, which goes by the wall clock: it would not beat until the old time comes again."""
+    monkeypatch.setattr(clock, "ATTEND_SECONDS", 3600)
+    monkeypatch.setattr(clock, "WATCH_SECONDS", 0.02)
+    rounds = threading.Semaphore(0)
+    beating = metronome()
+    monkeypatch.setattr(desk.store.sources, "get", lambda name: rounds.release() or SourceState(name))
+    beating.start()
+    while rounds.acquire(timeout=0.5):
+        pass
+    real = time.time
+    monkeypatch.setattr(clock.time, "time", lambda: real() - 3600)
+    assert rounds.acquire(timeout=5)
 
 
 def test_refused_credentials_hold_one_source_only(
@@ -226,18 +297,12 @@ def test_many_webhooks_ask_for_few_rounds(
     desk: Desk, metronome: Callable[..., Metronome], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Guards against a queue of rounds behind which every look would have to wait."""
-    free, looks = threading.Event(), threading.Semaphore(0)
-
-    class Busy(Attendant):
-        def attend(self, source: Source, claim: Claim) -> None:
-            looks.release()
-            free.wait(10)
-
-    beating = metronome(workers=1, attendant=Busy(desk.store, desk.metrics, desk.clock, lease=LEASE))
+    busy = Busy(desk)
+    beating = metronome(workers=1, attendant=busy)
     desk.called()
     desk.called(Receipt_Number="LIN2590011223")
     beating.round()
-    assert looks.acquire(timeout=10)
+    assert busy.looks.acquire(timeout=10)
     rounds: list[str] = []
     get = desk.store.sources.get
 
@@ -248,8 +313,8 @@ def test_many_webhooks_ask_for_few_rounds(
     monkeypatch.setattr(desk.store.sources, "get", counted)
     for _ in range(200):
         beating.wake()
-    free.set()
-    assert looks.acquire(timeout=10), "the other ticket's turn"
+    busy.free.set()
+    assert busy.looks.acquire(timeout=10), "the other ticket's turn"
     assert len(rounds) < 5
 
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from hypothesis import given
 
-from connector.attention.quiet import refs_of, taken_as_said, unsaid, with_twins
+from connector.attention.quiet import not_moved, refs_of, taken_as_said, unsaid, with_twins
 from connector.inquiry.case import Case
 from connector.inquiry.decide import decide
 from connector.inquiry.procedure import Procedure
@@ -46,6 +46,16 @@ def test_beside_the_news_of_today_the_rest_stays_unsaid() -> None:
     assert acts
     [news] = comments(decide(taken_as_said(ticket, acts), NOW, shipped()))
     assert news.concludes
+
+
+def test_a_ticket_is_not_moved_if_what_vouches_for_the_move_stays_unsaid() -> None:
+    to_call, moved = case(status="New"), case(status="Call NCSC")
+    using = shipped().for_source(shipped().office, {"call_ncsc": "Call NCSC", "awaiting_ncsc": "Awaiting NCSC"})
+    assert not_moved(to_call, unsaid(to_call, NOW, using), NOW, using) == "Call NCSC"
+    assert not_moved(moved, unsaid(moved, NOW, using), NOW, using) is None
+    assert not_moved(to_call, (), NOW, using) is None, "it is moved, and told why"
+    waiting = called(PASSES_TOMORROW, status="New")
+    assert not_moved(waiting, unsaid(waiting, NOW, using), NOW, using) is None, "a stage without a comment moves it"
 
 
 def test_tickets_with_one_receipt_number_are_known_to_each_other() -> None:

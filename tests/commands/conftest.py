@@ -88,7 +88,7 @@ class Office:
     @property
     def changes(self) -> list[str]:
         """The calls that changed something at the tracker."""
-        asked = {"/rest/api/2/jql/match"}
+        asked = {"/rest/api/2/jql/match", "/rest/api/2/issue/bulkfetch"}
         return [each.path for each in self.server.requests if each.method != "GET" and each.path not in asked]
 
 

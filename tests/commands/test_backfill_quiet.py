@@ -86,8 +86,18 @@ def test_its_dry_run_tells_what_would_stay_unsaid(invoke: Invoke, office: Office
     assert told(cases.today)[0][-1] == "comment"
     assert told(cases.today)[1] == []
     assert told(cases.waiting) == (["due_date"], [])
+    stays = {ticket.key: rows[ticket.key]["not_moved"] for ticket in cases.all}
+    assert stays == {
+        cases.to_call.key: None,
+        cases.lacking.key: "Collect Details",
+        cases.late.key: "E-mail Service Center",
+        cases.today.key: None,
+        cases.waiting.key: None,
+    }
     table = invoke("backfill", "--dry-run", "--quiet").stdout
     assert "Left unsaid" in table
+    assert " ".join(table.split()).count("status") >= 2
+    assert "not moved" in table
     assert all(len(line) <= 80 for line in table.splitlines())
     assert "unsaid" not in invoke("backfill", "--dry-run").stdout
     assert all("unsaid" not in row for row in json_of(invoke("backfill", "--dry-run", "--json")))
@@ -98,10 +108,13 @@ def test_its_dry_run_tells_what_would_stay_unsaid(invoke: Invoke, office: Office
 def test_before_the_first_run(invoke: Invoke, office: Office, cases: Cases, start: Start) -> None:
     result = invoke("backfill", "cases", "--quiet")
     assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout == "cases: 5 open tickets taken as known, 3 comments left unsaid\n"
+    assert result.stdout == (
+        "cases: 5 open tickets taken as known, 3 comments left unsaid\n"
+        "cases: 2 tickets not moved to the status of the stage; --dry-run --quiet shows which\n"
+    )
     assert office.changes == []
     again = json_of(invoke("backfill", "--quiet", "--json"))
-    assert again == [{"source": "cases", "seen": 5, "taken": 5, "unsaid": 0, "error": None}]
+    assert again == [{"source": "cases", "seen": 5, "taken": 5, "unsaid": 0, "not_moved": 0, "error": None}]
 
     process = start("run", **LISTEN)
     settled(office, cases.all)
@@ -157,7 +170,7 @@ def test_a_ticket_in_hand_is_waited_for_and_then_left_out(
     held, free = office.case(Date_Filed=FILED), office.case(Date_Filed=FILED)
     now = datetime.now(UTC)
     store.attention.notice("cases", str(held.id), held.key, now)
-    assert store.attention.claim(now, 1, timedelta(minutes=5), ["cases"])
+    assert store.attention.claim(now, {"cases": 1}, timedelta(minutes=5))
     monkeypatch.setattr(backfill, "IN_HAND", 0.2)
     result = invoke("backfill", "--quiet")
     assert result.exit_code == 1
@@ -170,7 +183,8 @@ def test_a_ticket_in_hand_is_waited_for_and_then_left_out(
 
 def test_a_ticket_that_cannot_be_read_is_named_and_the_others_are_taken(invoke: Invoke, office: Office) -> None:
     first, _ = office.case(Date_Filed=FILED), office.case(Date_Filed=FILED)
-    office.server.faults.bad_gateway("GET", r"/issue/\d+$")
+    office.server.faults.bad_gateway("POST", "/bulkfetch$")  # then each is read alone
+    office.server.faults.bad_gateway("GET", r"reconcileIssues=\d+")
     result = invoke("backfill", "--quiet")
     assert result.exit_code == 1
     assert f"{first.key} could not be read: " in result.stderr

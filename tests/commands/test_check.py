@@ -30,7 +30,10 @@ def test_what_is_right_ends_with_status_0(invoke: Invoke, tmp_path: Path, monkey
     path = write_mapping(tmp_path, more="dry_run: true")
     result = invoke("check", path)
     assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout == f"{path}: ok, source cases (14 facts, 2 statuses, dry run: nothing is written to tickets)\n"
+    assert result.stdout == (
+        f"{path}: ok, source cases (14 facts, 2 statuses, dry run: nothing is written to tickets)\n"
+        "The trackers themselves were not looked at: connector check --live does that.\n"
+    )
     assert "s3cret" not in result.output
 
 
@@ -43,6 +46,14 @@ def test_a_secret_that_is_not_there_is_noted_and_no_mistake(invoke: Invoke, tmp_
 @pytest.mark.parametrize("example", sorted(path.name for path in EXAMPLES.glob("*.example.yaml")))
 def test_an_example_can_be_checked_by_name(invoke: Invoke, example: str) -> None:
     assert invoke("check", EXAMPLES / example).exit_code == 0
+
+
+def test_a_mapping_that_is_never_read_for_its_name_is_noted(invoke: Invoke, tmp_path: Path) -> None:
+    write_mapping(tmp_path)
+    (tmp_path / "other.yml").write_text(mapping_text(), encoding="utf-8")
+    result = invoke("check", tmp_path)
+    assert result.exit_code == 0
+    assert f"{tmp_path / 'other.yml'}: note: is not read: rename it to other.yaml" in result.stderr
 
 
 def test_as_json(invoke: Invoke, tmp_path: Path) -> None:

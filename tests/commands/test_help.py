@@ -11,10 +11,10 @@ from connector.cli import main
 from tests.commands.conftest import Invoke
 
 COMMANDS = [
-    *("provision", "discover", "check", "simulate", "backfill", "run"),
+    *("provision", "discover", "check", "simulate", "backfill", "run", "web", "work", "db"),
     *("explain", "tickets", "poll", "retry", "release", "demo"),
 ]
-WITHOUT_JSON = {"discover", "run", "demo"}
+WITHOUT_JSON = {"discover", "run", "web", "work", "demo"}
 
 
 def test_the_commands_in_the_order_in_which_one_needs_them(invoke: Invoke) -> None:
@@ -44,7 +44,7 @@ def test_the_examples_can_be_typed(name: str) -> None:
     command = main.commands[name]
     told = (command.help or "").partition("Example")[2].replace("\\\n", " ")
     examples = re.findall(rf"^ *connector {name}\b([^>\n]*)", told, re.MULTILINE)
-    assert examples or name == "run"
+    assert examples or name in {"run", "web", "work"}
     for line in examples:
         command.make_context(name, shlex.split(line))
 

@@ -56,8 +56,8 @@ def test_it_serves_attends_and_ends_in_order(office: Office, start: Start, invok
     [row] = json_of(invoke("tickets", "--json"))
     assert (row["ticket"], row["stage"], row["error"]) == (ticket.key, "call_ncsc", None)
     explained = invoke("explain", ticket.key)
-    assert "Nothing is to be done now." in explained.stdout
-    assert "Last attended to: " in explained.stdout
+    assert "Nothing is left to be done now." in explained.stdout
+    assert "The connector last attended to it on " in explained.stdout
     office.world.edit(ticket, {office.world.field_named("Receipt Number").id: "LIN25"}, office.world.human)
     assert invoke("poll").exit_code == 0
     until(lambda: len(ticket.comments) == 2)

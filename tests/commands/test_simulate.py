@@ -2,6 +2,8 @@
 
 import json
 import re
+from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,12 +11,20 @@ from typing import Any
 import pytest
 import requests
 
+from connector.mapping.loading import load_mapping
+from connector.practice.clock import PracticeClock
 from connector.practice.sample import blank_world
 from connector.practice.server import PracticeServer
 from connector.practice.world import Deployment
+from connector.setup.connect import make_setup
+from connector.setup.provision import lacking
+from connector.setup.wanted import wanted_of
 from tests.commands.conftest import Invoke, json_of
 from tests.commands.samples import CALLED, CENTER_EMAILED, HEADQUARTERS_EMAILED, issue, write_issue, write_mapping
+from tests.zammad_standin import ZammadStandin
+from tests.zammad_standin.world import ADMIN_TOKEN
 
+EXAMPLES = Path(__file__).parents[2] / "field_mappings"
 KEYS = {"stage", "attend_at", "problems", "acts", "reasons", "service_center"}
 
 
@@ -273,14 +283,116 @@ def test_what_a_jira_really_answers(
         assert moved["acts"][0]["kind"] == "set_field"
 
 
+ZAMMAD_CASE = {
+    "receipt_number": "WAC1512350123",
+    "alien_number": "A012345678",
+    "form_type": "I-130",
+    "filed_on": "2025-06-02",
+    "called_at": "2026-03-01T15:15:00.000Z",
+    "ncsc_representative": "ID 4471",
+    "service_center": "vsc",
+}
+
+
+def test_what_a_zammad_really_answers(simulate: Simulate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its JSON as it comes; then with the articles and the history beside it, as the help says."""
+    mapping = tmp_path / "zammad.yaml"
+    mapping.write_text((EXAMPLES / "zammad.example.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    clock = PracticeClock(datetime(2026, 4, 2, 14, 0, tzinfo=UTC))
+    monkeypatch.setenv("ZAMMAD_TOKEN", ADMIN_TOKEN)
+    with ZammadStandin(clock) as zammad:
+        headers = {"Authorization": f"Token token={ADMIN_TOKEN}"}
+
+        def call(method: str, path: str, body: Any = None) -> Any:
+            answer = requests.request(method, f"{zammad.url}/api/v1/{path}", json=body, headers=headers, timeout=5)
+            assert answer.ok, answer.text
+            return answer.json()
+
+        fields = load_mapping(mapping)
+        wanted, setup = wanted_of(fields), make_setup("zammad", replace(fields.tracker, url=zammad.url), fields.scope)
+        with closing(setup):
+            for task in lacking(setup.plan(wanted)):
+                setup.carry_out(wanted, task)
+        article = {"subject": "A case", "body": "Case opened.", "type": "note", "internal": True}
+        who = {"title": "A case", "group": "USCIS inquiries", "customer_id": "guess:client@office.example"}
+        number = call("POST", "tickets", {**who, "article": article, **ZAMMAD_CASE})["id"]
+        alone = call("GET", f"tickets/{number}?expand=true")
+        at = "2026-04-02T15:00:00Z"
+        letter = simulate(alone, at, mapping)
+        assert (letter["stage"], letter["service_center"]) == ("email_service_center", "vermont")
+        body = letter["acts"][-1]["body"]
+        call(
+            "POST", "ticket_articles", {"ticket_id": number, "body": body, "content_type": "text/html", "type": "note"}
+        )
+        assert simulate(call("GET", f"tickets/{number}?expand=true"), at, mapping)["acts"], "no articles, so told again"
+        clock.advance(minutes=1)
+        call("PUT", f"tickets/{number}", {"state": "e-mailed service center"})
+        after = call("GET", f"tickets/{number}?expand=true")
+        articles = call("GET", f"ticket_articles/by_ticket/{number}")
+        told = simulate({**after, "state": "open", "articles": articles}, at, mapping)
+        assert [act["kind"] for act in told["acts"]] == []
+        history = call("GET", f"ticket_history/{number}")["history"]
+        moved = simulate({**after, "articles": articles, "history": history}, "2026-04-03T15:00:00Z", mapping)
+        assert moved["stage"] == "awaiting_service_center"
+        assert moved["acts"][0]["kind"] == "set_field"
+
+
+def test_what_a_request_tracker_really_answers(simulate: Simulate, tmp_path: Path) -> None:
+    """The JSON of /REST/2.0/ticket/ID: every custom field there, set or not; dates that are not set in 1970."""
+    mapping = tmp_path / "request-tracker.yaml"
+    mapping.write_text((EXAMPLES / "request-tracker.example.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    values = {
+        "Receipt Number": ["LIN2190012345"],
+        "A-Number": ["none assigned"],
+        "Form Type": ["i140"],
+        "Date Filed": ["2025-06-02"],
+        "NCSC Called At": ["2026-03-01T15:15:00Z"],
+        "Service Request Number": ["SR12203260001"],
+        "Service Center Emailed At": ["1970-01-01T00:00:00Z"],
+        "Route": ["Ordinary"],
+    }
+    names = [ref.field for ref in load_mapping(mapping).fields.values()]
+    raw = {
+        "id": 17,
+        "type": "ticket",
+        "Status": "open",
+        "Subject": "Pending case",
+        "Queue": {"id": "3", "type": "queue", "_url": "https://rt.example.org/REST/2.0/queue/3"},
+        "Due": "1970-01-01T00:00:00Z",
+        "LastUpdated": "2026-03-02T10:00:00Z",
+        "CustomFields": [
+            {"id": str(number), "type": "customfield", "name": name, "values": values.get(name, [])}
+            for number, name in enumerate(names, 1)
+        ],
+        "_hyperlinks": [{"ref": "self", "type": "ticket", "id": 17}],
+    }
+    waiting = simulate(raw, "2026-03-20T12:00:00Z", mapping)
+    assert (waiting["stage"], waiting["attend_at"]) == ("awaiting_ncsc", "2026-04-01T13:00:00Z")
+    letter = simulate(raw, "2026-04-01T13:00:00Z", mapping)
+    assert (letter["stage"], letter["service_center"]) == ("email_service_center", "nebraska")
+    assert "ncscfollowup.nsc@dhs.gov" in [act["to"] for act in letter["acts"]]
+
+
+@pytest.mark.parametrize(
+    "words", ["/rest/api/2/issue/KEY", "/api/v1/tickets/ID?expand=true", "/REST/2.0/ticket/ID", "ticket_history"]
+)
+def test_the_help_says_where_the_json_is_from(invoke: Invoke, words: str) -> None:
+    assert words in invoke("simulate", "--help").stdout
+
+
 def test_what_people_read(invoke: Invoke, tmp_path: Path) -> None:
     mapping, ticket = write_mapping(tmp_path, by_id=True), write_issue(tmp_path, issue(**CALLED))
     result = invoke("simulate", "--mapping", mapping, "--ticket", ticket, "--at", "2026-04-01T13:00:00Z")
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
-    assert lines[:2] == ["CASE-1, status Open", "Stage:      email_service_center"]
+    assert lines[:4] == [
+        "CASE-1, status Open",
+        "Stage:      email_service_center: time to e-mail the Service Center",
+        "Next look:  when the ticket changes",
+        "Center:     California Service Center",
+    ]
     assert "  Move the ticket to E-mail Service Center" in lines
-    assert any(line.startswith("  Comment, to csc-ncsc-followup@dhs.gov (ref ") for line in lines)
+    assert any(line.startswith("  Comment with the letter to csc-ncsc-followup@dhs.gov (ref ") for line in lines)
     assert all(len(line) <= 80 for line in lines if "mailto:" not in line)
     waiting = invoke("simulate", "--mapping", mapping, "--ticket", ticket, "--at", "2026-03-20T13:00:00Z")
     assert "Next look:  Apr 1, 2026, 9:00 a.m. Eastern" in waiting.stdout

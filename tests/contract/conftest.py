@@ -15,11 +15,8 @@ from tests.contract.site import Site
 from tests.contract.table import PROPERTY
 from tests.contract.wire import Wire
 from tests.contract.zammad_site import live_people
-from tests.live.conftest import rt
 from tests.trackers.emulator import Emulator, emulator
 from tests.trackers.zammad_sites import ZammadSite
-
-__all__ = ["rt"]
 
 Connect = Callable[..., Tracker]
 

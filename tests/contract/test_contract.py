@@ -4,7 +4,7 @@ import itertools
 import json
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -248,6 +248,91 @@ def test_a_ticket_is_found_by_its_key(site: Site, tracker: Tracker) -> None:
     site.delete(ticket_id)
     found = tracker.find(key)
     assert found is None or gone(tracker, found)
+
+
+# Many at once
+
+
+def fetched_at_once(tracker: Tracker, ids: Sequence[str], *, with_history: bool = True) -> dict[str, Ticket | None]:
+    """What fetch_many gives, in as many rounds as it takes, and what it has left to fetch from alone."""
+    if tracker.bulk == 1:
+        assert tracker.fetch_many(ids[:1], with_history=with_history) == {}
+        pytest.skip("it gives tickets one by one (Tracker.bulk)")
+    found: dict[str, Ticket | None] = {}
+    for start in range(0, len(ids), tracker.bulk):
+        found |= tracker.fetch_many(ids[start : start + tracker.bulk], with_history=with_history)
+    assert set(found) <= set(ids)
+    return found
+
+
+@pytest.mark.parametrize("with_history", [True, False])
+def test_many_are_fetched_as_each_alone_is(site: Site, tracker: Tracker, with_history: bool) -> None:
+    ids = [site.create(text=f"WAC25901{number:05}", datetime=AT, choice=CHOICE) for number in range(site.page + 2)]
+    site.set_due(ids[0], DAY)
+    site.later()
+    site.move(ids[0], site.statuses.second)
+    site.comment(ids[1], body(tracker))
+    found = fetched_at_once(tracker, ids, with_history=with_history)
+    assert set(found) == set(ids)
+    alone = {ticket_id: tracker.fetch(ticket_id, with_history=with_history) for ticket_id in ids}
+    for ticket_id in ids:
+        one, other = found[ticket_id], alone[ticket_id]
+        assert one is not None
+        assert other is not None
+        assert replace(one, raw={}) == replace(other, raw={})
+
+
+def test_many_cost_fewer_calls_than_half_of_them(site: Site, tracker: Tracker, wire: Wire) -> None:
+    ids = [site.create() for _ in range(min(tracker.bulk, 3 * site.page, 30))]
+    fetched(tracker, ids[0])  # what it learns once, it knows now
+    wire.calls.clear()
+    fetched_at_once(tracker, ids)
+    assert len(wire.calls) < len(ids) / 2
+    assert wire.changes == []
+
+
+def test_a_ticket_fetched_among_many_can_be_edited(site: Site, tracker: Tracker) -> None:
+    ids = [site.create(), site.create()]
+    found = fetched_at_once(tracker, ids)
+    for ticket_id in ids:
+        ticket = found[ticket_id]
+        assert ticket is not None
+        tracker.edit(ticket, Edit(status=site.statuses.second))
+        tracker.edit(ticket, Edit(comment=body(tracker)))
+        assert fetched(tracker, ticket_id).status == site.statuses.second
+        assert refs_said(site, ticket_id) == [REF]
+
+
+def test_those_out_of_scope_and_those_gone_are_not_given_among_many(site: Site, tracker: Tracker) -> None:
+    stays, left, deleted = site.create(), site.create(), site.create()
+    site.leave_scope(left)
+    site.delete(deleted)
+    odd = [site.foreign(), left, deleted, "99999999"]
+    found = fetched_at_once(tracker, [stays, *odd])
+    assert found.pop(stays) is not None
+    assert [ticket for ticket in found.values() if ticket is not None] == []
+
+
+def test_refs_of_all_comments_come_among_many_or_the_ticket_does_not(site: Site, tracker: Tracker) -> None:
+    long, short = site.create(), site.create()
+    for number in range(105):
+        site.comment(long, body(tracker, f"{number:08x}", text=f"Number {number}"))
+    site.comment(short, body(tracker))
+    found = fetched_at_once(tracker, [long, short])
+    for ticket_id, number in ((long, 105), (short, 1)):
+        ticket = found.get(ticket_id)
+        assert ticket is None or len(ticket.refs) == number
+        assert ticket_id not in found or ticket is not None, "it is in scope"
+
+
+@pytest.mark.parametrize("status", [401, 429, 503])
+def test_what_concerns_all_is_told_of_many_at_once(site: Site, tracker: Tracker, wire: Wire, status: int) -> None:
+    ids = [site.create(), site.create()]
+    fetched_at_once(tracker, ids)
+    wire.fault = Fault(status=status, headers={"Retry-After": "7"} if status == 429 else {}, body="{}")
+    error = {401: AccessRefused, 429: RateLimited, 503: Unavailable}[status]
+    with pytest.raises(error):
+        tracker.fetch_many(ids, with_history=True)
 
 
 # Searching
@@ -556,6 +641,7 @@ def test_a_tracker_that_is_not_well_is_unavailable(site: Site, tracker: Tracker,
         with pytest.raises(Unavailable) as reading:
             tracker.fetch(ticket.id, with_history=False)
         assert not reading.value.outcome_unknown
+        wire.fault = Fault(of_changes=True, status=status, body=page)  # an adapter may read before it writes
         with pytest.raises(Unavailable) as writing:
             tracker.edit(ticket, Edit(comment=body(tracker)))
         assert writing.value.outcome_unknown

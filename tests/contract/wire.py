@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
-_READING = re.compile(r"search|jql/match")  # calls that only ask, though they are no GET
+_READING = re.compile(r"search|jql/match|bulkfetch")  # calls that only ask, though they are no GET
 _NOT_PASSED_ON = {"connection", "keep-alive", "transfer-encoding", "content-length", "host", "date", "server"}
 
 

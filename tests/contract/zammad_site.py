@@ -1,9 +1,5 @@
-"""Zammads: the stand-in as 6.x and as 7.x, and a live one (tests/trackers/zammad_sites.py tells what it should be).
+"""Zammads: the stand-in as 6.x and as 7.x, and a live one (tests/trackers/zammad_sites.py tells what it should be)."""
 
-For the live one ZAMMAD_OTHER_GROUP names a group besides ZAMMAD_GROUP in which the token's user may make tickets.
-"""
-
-import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,14 +14,15 @@ from connector.trackers import zammad as adapter
 from connector.trackers.port import Connection
 from connector.trackers.setup_port import Wanted, WantedField
 from connector.trackers.zammad import KIND
-from connector.trackers.zammad_setup import ZammadSetup
 from tests.contract.jira_sites import OFFICE, START
 from tests.contract.site import CHOICE, HOOK_SECRET, OTHER_CHOICE, Holds, Hook, Said, Statuses, Value
 from tests.contract.wire import Wire
 from tests.practice.receiver import Receiver
-from tests.trackers.zammad_sites import ZammadSite
+from tests.trackers.zammad_sites import NEEDED, ZammadSite, live_site
 from tests.zammad_standin import ZammadStandin
 from tests.zammad_standin.world import ADMIN_TOKEN, AGENT_TOKEN
+
+__all__ = ["NEEDED", "live", "live_people", "zammad_6", "zammad_7"]
 
 CHOICES = (CHOICE, OTHER_CHOICE)
 FIELDS: Mapping[Holds, str] = {
@@ -204,7 +201,6 @@ def small_pages() -> Iterator[None]:
         yield
 
 
-NEEDED = ("ZAMMAD_URL", "ZAMMAD_TOKEN", "ZAMMAD_GROUP", "ZAMMAD_OTHER_GROUP")  # for a live one, in the environment
 WANTED = Wanted(
     fields=(
         WantedField("text", FIELDS["text"], "text", "The number on the receipt notice."),
@@ -222,18 +218,6 @@ WANTED = Wanted(
 
 def live_people() -> ZammadSite:
     """Those of the live Zammad, which gets the attributes and the state that it lacks."""
-    url, token, group, other_group = (os.environ[name] for name in NEEDED)
-    people = ZammadSite(
-        url.rstrip("/"),
-        admin_token=token,
-        token=token,
-        group=group,
-        other_group=other_group,
-        clock=lambda: datetime.now(UTC),
-    )
-    setup = ZammadSetup(url=people.url, token=lambda: token, scope=f'group = "{group}"', clock=people.clock)
-    for task in setup.plan(WANTED):
-        if task.state == "lacking":
-            setup.carry_out(WANTED, task)
-    setup.close()
+    people = live_site(WANTED)
+    assert isinstance(people, ZammadSite), people
     return people

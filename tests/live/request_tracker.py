@@ -23,6 +23,7 @@ from connector.mapping.loading import load_mapping
 from connector.mapping.reading import wanted_fields
 from connector.metrics import Metrics
 from connector.store import Store, TicketState, open_database
+from connector.store.attention import Claim
 from connector.trackers.request_tracker import RequestTracker
 from connector.trackers.request_tracker_webhooks import read_news, verify
 from connector.web.app import create_app
@@ -91,6 +92,10 @@ class Rt:
         found: dict[str, Any] = self.call("GET", f"ticket/{ticket_id}", who="root").json()
         return found
 
+    def latest_change(self, ticket_id: str) -> str:
+        """The id of the newest transaction of the ticket."""
+        return self.call("GET", f"ticket/{ticket_id}", who="root").headers["ETag"]
+
     def status(self, ticket_id: str) -> str:
         return str(self.ticket(ticket_id)["Status"])
 
@@ -149,14 +154,13 @@ class Office:
         text = text.replace("/run/secrets/request-tracker-webhook-secret", "secret")
         (folder / f"{NAME}.yaml").write_text(text, encoding="utf-8")
         mapping = load_mapping(folder / f"{NAME}.yaml")
-        self.later = timedelta(0)  # set the adapter's clock forward, and what was changed just now is no news to it
         self.tracker = RequestTracker(
             url=mapping.tracker.url,
             token=mapping.tracker.token.read,
             scope=mapping.scope,
             fields=wanted_fields(mapping),
             time_zone=mapping.procedure.office.time_zone,
-            clock=lambda: utc_now() + self.later,
+            clock=utc_now,
         )
         self.source = Source(mapping, self.tracker, lambda: b"a key")
         self.metrics = Metrics([NAME])
@@ -195,10 +199,14 @@ class Office:
         self.store.close()
         self.tracker.close()
 
+    def claims(self) -> list[Claim]:
+        """What is due now, leased."""
+        return self.store.attention.claim(utc_now(), {NAME: 10}, LEASE)
+
     def attend(self) -> int:
         """Attend until nothing is due. Returns the number of looks."""
         looks, attendant = 0, self.attendant()
-        while claims := self.store.attention.claim(utc_now(), 10, LEASE, [NAME]):
+        while claims := self.claims():
             for claim in claims:
                 attendant.attend(self.source, claim)
                 looks += 1

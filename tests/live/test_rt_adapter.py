@@ -1,13 +1,16 @@
 """The adapter on a real Request Tracker: what the port promises."""
 
+import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
+import requests
 
 from connector.application import utc_now
-from connector.trackers import request_tracker_api
+from connector.trackers import request_tracker, request_tracker_api
 from connector.trackers.port import (
     AccessRefused,
     Change,
@@ -20,12 +23,13 @@ from connector.trackers.port import (
     Unavailable,
 )
 from connector.trackers.request_tracker import RequestTracker, read_ticket
-from connector.trackers.request_tracker_api import RequestTrackerApi
+from connector.trackers.request_tracker_api import Page, RequestTrackerApi
 from tests.live.request_tracker import MARIAS_TIME, QUEUE, Rt
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(600), pytest.mark.usefixtures("receiver")]
 CALLED = "NCSC Called At"
 AT = datetime(2026, 3, 2, 15, 0, 30, tzinfo=UTC)
+DAY = date(2026, 4, 2)
 REF_LINE = "<p>Inquiry connector, Step 1, ref {}</p>"
 Make = Callable[..., RequestTracker]
 
@@ -56,9 +60,17 @@ def test_a_ticket_is_fetched_with_its_fields_by_the_names_of_the_mapping(rt: Rt,
     assert (ticket.history, ticket.refs) == ((), frozenset())
 
 
-def test_a_fresh_stamp_is_none_as_another_change_could_bear_it_too(rt: Rt, make_tracker: Make) -> None:
+def test_a_fresh_stamp_is_none_as_another_change_could_bear_it_too(
+    rt: Rt, make_tracker: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How fresh it is, RT's own clock tells: ours may be wrong."""
+    ahead = make_tracker(clock=lambda: utc_now() + timedelta(minutes=7))
+    behind = make_tracker(clock=lambda: utc_now() - timedelta(minutes=7))
+    monkeypatch.setattr(request_tracker, "RIPE", timedelta(seconds=2))
     ticket_id = rt.create()
-    assert fetched(make_tracker(clock=utc_now), ticket_id).updated_at is None
+    assert [fetched(tracker, ticket_id).updated_at for tracker in (ahead, behind)] == [None, None]
+    time.sleep(2.1)
+    assert None not in [fetched(tracker, ticket_id).updated_at for tracker in (ahead, behind)]
 
 
 def test_fields_may_be_named_in_any_case_and_by_their_ids(rt: Rt, make_tracker: Make) -> None:
@@ -73,6 +85,23 @@ def test_a_field_that_is_not_there_stops_the_source_and_says_what_was_meant(rt: 
     ticket_id = rt.create()
     with pytest.raises(Misconfigured, match=r'no custom field "Recipt Number".* Did you mean "Receipt Number"'):
         make_tracker(fields=["Recipt Number"]).fetch(ticket_id, with_history=False)
+
+
+def test_a_field_that_one_queue_lacks_stops_the_tickets_of_that_queue_alone(rt: Rt, make_tracker: Make) -> None:
+    tracker = make_tracker(scope=f"(Queue = '{QUEUE}' OR Queue = 'Housekeeping') AND id > {rt.latest()}")
+    made = rt.call("POST", "ticket", who="root", json={"Queue": "Housekeeping", "Subject": "Order toner"})
+    lacking = str(made.json()["id"])
+    with pytest.raises(Misconfigured, match='no custom field "Receipt Number"'):  # no other queue has tickets in scope
+        tracker.fetch(lacking, with_history=False)
+    whole = rt.create(Receipt_Number="WAC2590123456")
+    for with_history in (False, True):
+        with pytest.raises(Refused, match='no custom field "Receipt Number"'):
+            tracker.fetch(lacking, with_history=with_history)
+    assert fetched(tracker, whole).fields["Receipt Number"] == "WAC2590123456"
+    nowhere = make_tracker(scope=f"id >= {lacking}", fields=["Receipt Number", "Recipt Number"])
+    for ticket_id in (lacking, whole):
+        with pytest.raises(Misconfigured):
+            nowhere.fetch(ticket_id, with_history=False)
 
 
 def test_a_filled_ticket_is_read_as_staff_see_it(rt: Rt, make_tracker: Make) -> None:
@@ -159,14 +188,7 @@ def test_refs_are_found_in_all_comments_whoever_wrote_them(
 def test_a_text_is_read_once(rt: Rt, tracker: RequestTracker, monkeypatch: pytest.MonkeyPatch) -> None:
     ticket_id = rt.create()
     rt.comment(ticket_id, REF_LINE.format("aaaaaaa1"), "text/html")
-    asked: list[str] = []
-    listing = RequestTrackerApi.page
-
-    def counted(api: RequestTrackerApi, path: str, **more: Any) -> list[Any]:
-        asked.append(path)
-        return listing(api, path, **more)
-
-    monkeypatch.setattr(RequestTrackerApi, "page", counted)
+    asked = counted_pages(monkeypatch)
     for _ in range(2):
         assert fetched(tracker, ticket_id).refs == {"aaaaaaa1"}
     assert asked.count("attachments") == 1
@@ -188,18 +210,19 @@ def test_tickets_changed_since_a_moment(rt: Rt, make_tracker: Make, monkeypatch:
     monkeypatch.setattr(request_tracker_api, "PAGE", 2)
     before = rt.create()
     first = rt.create()
+    make = partial(make_tracker, scope=f"Queue = '{QUEUE}' AND id >= {before}")
     stamp = fetched(make_tracker(), first).updated_at
     assert stamp is not None
     ids = [first, *(rt.create() for _ in range(4))]
     rt.put(ids[-1], Status="Closed")
     for who in ("connector", "staff"):  # of whom one has another time zone
-        seen = {each.ticket_id: each for each in make_tracker(who).changed_since(stamp)}
+        seen = {each.ticket_id: each for each in make(who).changed_since(stamp)}
         assert set(ids) <= set(seen)
         assert seen[first].updated_at == stamp
         assert seen[first].key == first
-        later = [each.ticket_id for each in make_tracker(who).changed_since(datetime.now(UTC) + timedelta(hours=1))]
+        later = [each.ticket_id for each in make(who).changed_since(datetime.now(UTC) + timedelta(hours=1))]
         assert later == []
-    open_ones = [each.ticket_id for each in make_tracker().changed_since(None)]
+    open_ones = [each.ticket_id for each in make().changed_since(None)]
     assert {before, *ids[:-1]} <= set(open_ones)
     assert ids[-1] not in open_ones
     assert len(open_ones) == len(set(open_ones))
@@ -215,6 +238,47 @@ def test_a_change_while_the_list_is_read_hides_nothing(
         seen.append(sighting.ticket_id)
         rt.put(ids[0], Subject=f"Case {len(seen)}")
     assert set(ids) <= set(seen)
+
+
+def test_tickets_that_the_account_may_not_see_hide_no_others(
+    rt: Rt, uncounted: str, make_tracker: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(request_tracker_api, "PAGE", 2)
+    latest = rt.latest()
+    seen = [rt.create()]
+    for _ in range(7):
+        assert rt.call("POST", "ticket", who="root", json={"Queue": "General", "Subject": "x"}).status_code == 201
+    seen.append(rt.create())
+    query = {"query": f"id > {seen[0]} AND id < {seen[1]}"}
+    headers = {"Authorization": f"token {rt.tokens['connector']}"}
+    page = requests.get(f"{uncounted}/REST/2.0/tickets", params=query, headers=headers, timeout=30).json()
+    assert (page["count"], page["total"], page["pages"]) == (0, None, None)
+    tracker = make_tracker(url=uncounted, scope=f"id > {latest}")
+    for moment in (None, datetime.now(UTC) - timedelta(minutes=5)):
+        assert [each.ticket_id for each in tracker.changed_since(moment)] == seen
+    assert fetched(tracker, seen[1]).id == seen[1]
+
+
+def test_where_rt_counts_the_last_page_is_known(rt: Rt, make_tracker: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(request_tracker_api, "PAGE", 2)
+    ids = [rt.create() for _ in range(4)]
+    asked = counted_pages(monkeypatch)
+    tracker = make_tracker(scope=f"Queue = '{QUEUE}' AND id >= {ids[0]}")
+    assert [each.ticket_id for each in tracker.changed_since(None)] == ids
+    assert asked == ["tickets", "tickets"]
+
+
+def counted_pages(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The paths that pages are asked of from now on."""
+    asked: list[str] = []
+    listing = RequestTrackerApi.page
+
+    def counted(api: RequestTrackerApi, path: str, **more: Any) -> Page:
+        asked.append(path)
+        return listing(api, path, **more)
+
+    monkeypatch.setattr(RequestTrackerApi, "page", counted)
+    return asked
 
 
 def test_a_wrong_scope_is_the_admins(make_tracker: Make) -> None:
@@ -245,12 +309,90 @@ def test_a_status_that_cannot_be_reached_names_those_that_can(rt: Rt, tracker: R
     assert rt.status(ticket_id) == "New"
 
 
-def test_who_moves_the_ticket_at_the_same_time_wins(rt: Rt, tracker: RequestTracker) -> None:
+@pytest.mark.parametrize("wanted", ["Call NCSC", "Nowhere"])
+def test_who_moved_the_ticket_since_it_was_fetched_wins(rt: Rt, tracker: RequestTracker, wanted: str) -> None:
+    ticket_id = rt.create()
+    ticket = fetched(tracker, ticket_id)
+    rt.put(ticket_id, Status="Headquarters Overdue")
+    tracker.edit(ticket, Edit(status=wanted))
+    assert rt.status(ticket_id) == "Headquarters Overdue"
+    assert len(rt.rows(ticket_id, "Status")) == 1
+
+
+@pytest.mark.parametrize("status", ["Headquarters Overdue", "Closed"])
+def test_who_moves_the_ticket_just_before_the_connector_wins(
+    rt: Rt, tracker: RequestTracker, monkeypatch: pytest.MonkeyPatch, status: str
+) -> None:
+    ticket_id = rt.create()
+    ticket = fetched(tracker, ticket_id)
+    before_puts(monkeypatch, partial(rt.put, ticket_id, Status=status))
+    tracker.edit(ticket, Edit(status="Call NCSC"))
+    assert rt.status(ticket_id) == status
+    assert len(rt.rows(ticket_id, "Status")) == 1
+
+
+def test_another_change_just_before_does_not_keep_the_ticket_from_being_moved(
+    rt: Rt, tracker: RequestTracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticket_id = rt.create()
+    before_puts(monkeypatch, *[partial(rt.comment, ticket_id, "Some words")] * 2)
+    tracker.edit(fetched(tracker, ticket_id), Edit(status="Call NCSC"))
+    assert rt.status(ticket_id) == "Call NCSC"
+
+
+def test_a_ticket_that_never_stands_still_is_moved_later(
+    rt: Rt, tracker: RequestTracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticket_id = rt.create()
+    before_puts(monkeypatch, *[partial(rt.comment, ticket_id, "Some words")] * 3)
+    with pytest.raises(Unavailable) as failure:
+        tracker.edit(fetched(tracker, ticket_id), Edit(status="Call NCSC"))
+    assert not failure.value.outcome_unknown
+    assert rt.status(ticket_id) == "New"
+
+
+def before_puts(monkeypatch: pytest.MonkeyPatch, *acts: Callable[[], object]) -> None:
+    """Somebody else is faster: before each PUT, one of these is done."""
+    change, left = RequestTrackerApi.change, iter(acts)
+
+    def overtaken(api: RequestTrackerApi, method: str, path: str, body: dict[str, Any], **more: Any) -> str:
+        next(left, lambda: None)()
+        return change(api, method, path, body, **more)
+
+    monkeypatch.setattr(RequestTrackerApi, "change", overtaken)
+
+
+@pytest.mark.parametrize(
+    "edit", [Edit(status="Call NCSC"), Edit(comment="<p>x</p>"), Edit(due_on=DAY), Edit(moments={CALLED: AT})]
+)
+def test_a_ticket_that_somebody_closed_since_it_was_fetched_takes_nothing(
+    rt: Rt, tracker: RequestTracker, edit: Edit
+) -> None:
     ticket_id = rt.create()
     ticket = fetched(tracker, ticket_id)
     rt.put(ticket_id, Status="Closed")
-    tracker.edit(ticket, Edit(status="Nowhere"))  # could not be reached; but the ticket is not where it was
-    assert rt.status(ticket_id) == "Closed"
+    before = rt.latest_change(ticket_id)
+    with pytest.raises(Refused, match="Somebody closed the ticket"):
+        tracker.edit(ticket, edit)
+    assert rt.latest_change(ticket_id) == before
+    tracker.edit(fetched(tracker, ticket_id), edit)  # as it is now, it was closed before
+
+
+@pytest.mark.parametrize("edit", [Edit(status="Call NCSC"), Edit(comment="<p>x</p>")])
+def test_a_ticket_that_left_the_scope_since_it_was_fetched_takes_nothing(
+    rt: Rt, make_tracker: Make, edit: Edit
+) -> None:
+    tracker = make_tracker(scope=f"Queue = '{QUEUE}' AND Status != 'Separate Route'")
+    deleted, merged, kept, left = (rt.create() for _ in range(4))
+    tickets = {ticket_id: fetched(tracker, ticket_id) for ticket_id in (deleted, merged, left)}
+    rt.put(deleted, "root", Status="deleted")
+    rt.put(merged, MergeInto=kept)
+    rt.put(left, Status="Separate Route")
+    before = [rt.latest_change(ticket_id) for ticket_id in (deleted, kept, left)]
+    for ticket in tickets.values():
+        with pytest.raises(TicketGone):
+            tracker.edit(ticket, edit)
+    assert [rt.latest_change(ticket_id) for ticket_id in (deleted, kept, left)] == before
 
 
 def test_a_due_date_is_the_offices_day(rt: Rt, make_tracker: Make) -> None:
@@ -359,7 +501,7 @@ def test_a_ticket_that_has_gone_meanwhile(rt: Rt, tracker: RequestTracker) -> No
     ghost = Ticket(id="999999", key="999999", status="New", closed=False, fields={})
     with pytest.raises(TicketGone):
         tracker.edit(ghost, Edit(status="Call NCSC"))
-    with pytest.raises(Refused, match="Permission Denied"):
+    with pytest.raises(TicketGone):
         tracker.edit(ghost, Edit(comment="x"))
 
 

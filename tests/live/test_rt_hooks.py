@@ -12,7 +12,9 @@ import requests
 
 from connector.application import utc_now
 from connector.attention.clock import Metronome
-from connector.trackers.port import Unavailable
+from connector.trackers import request_tracker
+from connector.trackers.port import Ticket, Unavailable
+from connector.trackers.request_tracker import RequestTracker
 from connector.trackers.request_tracker_api import RequestTrackerApi
 from connector.trackers.request_tracker_webhooks import EVENTS, read_news, verify
 from tests.live.request_tracker import CALL, NAME, Office, Receiver, Rt, step_1
@@ -57,7 +59,7 @@ def test_a_webhook_that_was_not_taken_comes_again_as_the_same_delivery(rt: Rt, r
     assert len(receiver.hooks) == 4  # a refusal is final
 
 
-def test_webhooks_lost_after_three_tries_are_found_by_the_poll(office: Office) -> None:
+def test_webhooks_lost_after_three_tries_are_found_by_the_poll(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     rt = office.rt
     ticket_id = rt.create()
     office.poll()
@@ -71,7 +73,7 @@ def test_webhooks_lost_after_three_tries_are_found_by_the_poll(office: Office) -
     office.attend()
     assert office.said(ticket_id)[-1] == CALL_SHEET
     assert office.said(unheard) == [CALL_SHEET]
-    office.later = timedelta(minutes=1)
+    monkeypatch.setattr(request_tracker, "RIPE", timedelta(0))
     office.poll()
     office.attend()
     office.poll()
@@ -93,6 +95,28 @@ def test_hooks_from_inside_many_workers_are_answered_first_and_looked_at_later(r
     finally:
         metronome.stop()
     office.assert_nothing_doubled(*ids)
+
+
+def test_a_ticket_that_a_person_closes_while_it_is_looked_at_is_left_alone(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rt = office.rt
+    fetch = RequestTracker.fetch
+
+    def overtaken(tracker: RequestTracker, ticket_id: str, *, with_history: bool) -> Ticket | None:
+        ticket = fetch(tracker, ticket_id, with_history=with_history)
+        rt.put(ticket_id, Status="Closed")
+        return ticket
+
+    ticket_id = rt.create(**step_1())
+    with monkeypatch.context() as patch:
+        patch.setattr(RequestTracker, "fetch", overtaken)
+        [claim] = office.claims()
+        office.attendant().attend(office.source, claim)
+    office.attend()
+    assert (office.said(ticket_id), office.own_moves(ticket_id)) == ([], [])
+    assert rt.status(ticket_id) == "Closed"
+    assert office.state(ticket_id).stage == "answered"
 
 
 def test_a_person_who_moves_the_ticket_elsewhere_wins(office: Office) -> None:
@@ -146,8 +170,8 @@ def test_a_comment_whose_answer_was_lost_is_found_by_its_ref_and_not_posted_agai
     change = RequestTrackerApi.change
     posted: list[str] = []
 
-    def lost(api: RequestTrackerApi, method: str, path: str, body: dict[str, Any]) -> str:
-        said = change(api, method, path, body)
+    def lost(api: RequestTrackerApi, method: str, path: str, body: dict[str, Any], **more: Any) -> str:
+        said = change(api, method, path, body, **more)
         if method == "POST":
             posted.append(path)
             raise Unavailable("The connection broke off.", outcome_unknown=True)

@@ -1,6 +1,8 @@
 """The real `connector run` beside a real Request Tracker, killed at every point and started again."""
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
 
 import pytest
 
@@ -31,7 +33,7 @@ def ago(**span: float) -> datetime:
 
 def due_cases(rt: Rt) -> dict[str, str]:
     """Ticket -> the first line of the one comment that is due on it."""
-    called = {"NCSC_Called_At": ago(days=70), **CALL}
+    called: dict[str, Any] = {"NCSC_Called_At": ago(days=70), **CALL}
     return {
         rt.create(Receipt_Number="WAC2590999901"): "Before the call, please complete this ticket",
         rt.create(**step_1(902)): "Ready to call the NCSC: 1-800-375-5283",
@@ -50,7 +52,7 @@ def test_killed_at_every_point_nothing_is_lost_and_nothing_said_twice(
         due[rt.create(**step_1(next(later)))] = "Ready to call the NCSC: 1-800-375-5283"  # told by a hook that is lost
         polls = len(beside.logged("polled"))
         beside.start([death])
-        wait_for(lambda before=polls: not beside.alive or _has_done_all(beside, before), "it dies or has done all")
+        wait_for(partial(_is_over, beside, polls), "it dies or has done all")
         kills += not beside.alive
         beside.kill()
         beside.let_doubts_pass()
@@ -80,6 +82,10 @@ def test_a_hook_wakes_the_running_connector(rt: Rt, beside: Beside) -> None:
     assert beside.metric("connector_webhooks_total", source=NAME, result="refused_signature") == 0
     assert beside.stop() == 0
     assert max(refs_of(rt, ticket_id).values()) == 1
+
+
+def _is_over(beside: Beside, polls_before: int) -> bool:
+    return not beside.alive or _has_done_all(beside, polls_before)
 
 
 def _has_done_all(beside: Beside, polls_before: int) -> bool:

@@ -132,6 +132,22 @@ def test_each_fault_is_found_with_what_it_breaks_and_how_to_mend_it(rt: Rt, make
         assert findings[key].mend
 
 
+def test_a_field_that_one_queue_lacks_stops_that_queue(make_setup: Make) -> None:
+    scope = f"Queue = '{QUEUE}' OR Queue = 'Housekeeping'"
+    lacking = [each for each in make_setup(scope=scope).findings(WANTED) if each.id == "field receipt_number"]
+    breaks = {finding.level: finding.breaks for finding in lacking}
+    assert breaks == {"ok": "", "error": "Tickets of this queue are not attended to."}
+    [nowhere] = [each for each in make_setup().findings(LACKING) if each.id == "field answered_at"]
+    assert nowhere.breaks.startswith("The source stops")
+
+
+def test_an_rt_that_does_not_count_hidden_tickets_is_told(rt: Rt, uncounted: str, make_setup: Make) -> None:
+    rt.create()
+    findings = {finding.id: finding for finding in make_setup(url=uncounted).findings(WANTED)}
+    assert {finding.id for finding in findings.values() if finding.level != "ok"} == {"webhook", "hidden tickets"}
+    assert "1000 tickets" in findings["hidden tickets"].breaks
+
+
 def test_other_accounts_are_told_what_they_lack(make_setup: Make) -> None:
     of_staff = {finding.id: finding.level for finding in make_setup("staff").findings(WANTED)}
     assert of_staff["refs field"] == "warning"

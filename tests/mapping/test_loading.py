@@ -1,6 +1,7 @@
 """From files to Mappings: what is accepted, what the folder's rules are, where procedures come from."""
 
 import dataclasses
+import os
 from datetime import time
 from pathlib import Path
 
@@ -40,6 +41,7 @@ def test_every_part_arrives(tmp_path: Path) -> None:
     assert mapping.tracker.user == "connector@example.org"
     assert mapping.tracker.token == Secret(env="JIRA_TOKEN")
     assert mapping.tracker.webhook_secrets == ()
+    assert (mapping.tracker.concurrency, mapping.tracker.calls_per_second) == (None, None)
     assert mapping.scope == "project = CASE"
     assert mapping.procedure.office.time_zone.key == "America/New_York"
     assert mapping.procedure.office.act_at == time(8, 30)
@@ -48,6 +50,13 @@ def test_every_part_arrives(tmp_path: Path) -> None:
     assert mapping.fields["alien_number"] == FieldRef("customfield_10051")
     assert mapping.fields["protected"].values == {"ordinary": "false", "separate": "true"}
     assert (mapping.dry_run, mapping.comments, mapping.max_comments_per_hour) == (True, "public", 5)
+
+
+@pytest.mark.parametrize(("written", "read"), [("5", 5.0), ("0.5", 0.5), ("1000", 1000.0)])
+def test_how_much_of_the_tracker_is_taken(tmp_path: Path, written: str, read: float) -> None:
+    text = MAPPING.replace("scope:", f"  concurrency: 32\n  calls_per_second: {written}\nscope:", 1)
+    tracker = load_mapping(write_mapping(tmp_path, text)).tracker
+    assert (tracker.concurrency, tracker.calls_per_second) == (32, read)
 
 
 def test_what_is_left_out_is_careful(tmp_path: Path) -> None:
@@ -203,6 +212,7 @@ def test_hash_changes_with_decisions(tmp_path: Path, old: str, new: str) -> None
     [
         ("env: JIRA_TOKEN", "env: OTHER"),
         ("records:", "max_comments_per_hour: 7\nrecords:"),
+        ("scope:", "  concurrency: 2\n  calls_per_second: 0.5\nscope:"),
         ("records:", "# a remark\nrecords:"),
         ("records:", "procedure: service-center-inquiry\nrecords:"),
     ],
@@ -342,3 +352,49 @@ def test_absent_secret(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "large").write_bytes(b"x" * 70_000)
     with pytest.raises(SecretError, match="too large"):
         Secret(file=tmp_path / "large").read()
+
+
+def test_a_name_with_the_other_ending_is_pointed_out(tmp_path: Path) -> None:
+    (tmp_path / "cases.yml").write_text(MAPPING, encoding="utf-8")
+    assert "cases.yml is not read: rename it to cases.yaml" in load_mappings(tmp_path)[1][0].message
+
+
+def test_a_folder_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Regression: it was told as one without a mapping."""
+
+    def refused(_path: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    assert load_mappings(tmp_path) == ([], [Mistake(str(tmp_path), 1, "(folder)", "cannot be read: Permission denied")])
+
+
+@pytest.mark.parametrize("name", ["cases.yaml", "office.yaml"])
+def test_a_pipe_is_not_waited_for(tmp_path: Path, name: str) -> None:
+    """Regression: opening a pipe that nobody writes to waits for ever."""
+    os.mkfifo(tmp_path / name)
+    path = tmp_path / "cases.yaml"
+    if name != path.name:
+        write_mapping(tmp_path, MAPPING + f"procedure: {name}\n", path.name)
+    assert told(path) == f"{tmp_path / name}:1: (file): is not an ordinary file"
+
+
+def test_a_procedures_name_that_no_file_can_have(tmp_path: Path) -> None:
+    """Regression: the other mistakes were lost."""
+    path = write_mapping(tmp_path, MAPPING + f"procedure: {'ä' * 200}.yaml\nunknown: 1\n")
+    lines = told(path).splitlines()
+    assert any("unknown: is not known here" in line for line in lines)
+    assert any("cannot be read: File name too long" in line for line in lines)
+
+
+def test_too_many_values_without_an_alias(tmp_path: Path) -> None:
+    path = write_mapping(tmp_path, "".join(f"key{number}: 1\n" for number in range(10_001)))
+    assert "is too much: more than 10000 values" in told(path)
+
+
+def test_words_of_a_list_are_kept_as_they_are_written_and_decide_nothing(tmp_path: Path) -> None:
+    text = MAPPING.replace("Ordinary", "ORDINARY")
+    one, other = load_mapping(write_mapping(tmp_path)), load_mapping(write_mapping(tmp_path, text))
+    assert one.fields["protected"].choices == ("Ordinary", "Separate")
+    assert other.fields["protected"].choices == ("ORDINARY", "Separate")
+    assert one.config_hash == other.config_hash

@@ -36,6 +36,13 @@ def test_a_fault_waits_for_its_method_and_path(either: Client) -> None:
     assert either.server.faults.waiting == 0
 
 
+def test_a_fault_may_wait_for_its_query(either: Client) -> None:
+    either.server.faults.add("GET", r"/issue/CASE-1\?.*expand=names", status=503)
+    assert either.get("issue/CASE-1").status_code == 200
+    assert either.get("issue/CASE-1", expand="names").status_code == 503
+    assert either.server.requests.count("GET", "expand=names$") == 1
+
+
 def test_dropped_before_nothing_is_done(either: Client) -> None:
     either.server.faults.add("POST", "comment", drop="before")
     with pytest.raises(requests.ConnectionError):

@@ -575,6 +575,50 @@ def test_data_center_search_counts_and_pages_by_offset(data_center: Client) -> N
     assert data_center.get("search", jql="nonsense").status_code == 400
 
 
+def test_many_issues_at_once_by_id_or_key(cloud: Client, data_center: Client) -> None:
+    more = [cloud.world.add_issue("CASE", summary=f"More {number}") for number in range(3)]
+    asked = [more[2].key, str(more[0].id), more[0].key, "CASE-999"]
+    answer = cloud.post("issue/bulkfetch", {"issueIdsOrKeys": asked, "fields": ["summary"]}).json()
+    assert [(each["id"], list(each["fields"])) for each in answer["issues"]] == [
+        (str(more[0].id), ["summary"]),
+        (str(more[2].id), ["summary"]),
+    ]
+    assert [each["id"] for each in answer["issueErrors"]] == ["CASE-999"]
+    for wrong in ([], ["CASE-1"] * 101, "CASE-1", [1]):
+        assert cloud.post("issue/bulkfetch", {"issueIdsOrKeys": wrong}).status_code == 400
+    assert cloud.post("issue/bulkfetch", {"issueIdsOrKeys": ["CASE-1"], "jql": "x"}).status_code == 400
+    assert data_center.post("issue/bulkfetch", {"issueIdsOrKeys": ["CASE-1"]}).status_code == 404
+
+
+def test_history_and_moves_come_with_issues_that_are_asked_for_so(either: Client) -> None:
+    either.world.move_to(either.world.issue("CASE-1"), "Call NCSC")
+    offered = either.get("issue/CASE-1/transitions").json()["transitions"]
+    expand = "changelog,transitions"
+    found = [either.get("issue/CASE-1", expand=expand).json()]
+    if either.world.deployment == "cloud":
+        found += either.get("search/jql", jql="project = CASE", fields="status", expand=expand).json()["issues"]
+        body = {"issueIdsOrKeys": ["CASE-1"], "expand": expand.split(",")}
+        found += either.post("issue/bulkfetch", body).json()["issues"]
+    else:
+        found += either.get("search", jql="project = CASE", expand=expand).json()["issues"]
+    for issue in found:
+        assert issue["transitions"] == offered
+        assert len(issue["changelog"]["histories"]) == 1
+    assert not {"changelog", "transitions"} & set(either.get("issue/CASE-1").json())
+
+
+def test_among_many_an_issue_may_come_with_its_latest_comments_only(either: Client) -> None:
+    either.world.comments_shown = 2
+    for number in range(3):
+        either.post("issue/CASE-1/comment", {"body": f"Number {number}"})
+    path = "search/jql" if either.world.deployment == "cloud" else "search"
+    [issue] = either.get(path, jql="project = CASE", fields="comment").json()["issues"]
+    comments = issue["fields"]["comment"]
+    assert [each["body"] for each in comments["comments"]] == ["Number 1", "Number 2"]
+    assert comments["total"] == 3
+    assert len(either.get("issue/CASE-1").json()["fields"]["comment"]["comments"]) == 3
+
+
 def test_a_frozen_index_lags_except_for_reconciled_issues(cloud: Client) -> None:
     cloud.world.freeze_index()
     late = cloud.world.add_issue("CASE", summary="Late")

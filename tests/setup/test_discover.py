@@ -16,7 +16,8 @@ from connector.mapping.schema import NEEDED_FACTS
 from connector.practice.clock import PracticeClock
 from connector.practice.sample import blank_world
 from connector.practice.world import World
-from connector.setup.discover import _KINDS, Connection, draft, match_fields, match_statuses, read_connection, words
+from connector.setup.discover import _KINDS, Connection, match_fields, match_statuses, read_connection, words
+from connector.setup.draft import draft
 from connector.trackers.setup_port import USABLE, FieldType, FoundField, Inventory
 from tests.setup.conftest import FACTS as NAMES
 from tests.setup.conftest import Office
@@ -151,6 +152,8 @@ def test_statuses_and_what_they_record() -> None:
     }
 
 
+PROCEDURE = load_procedure(SHIPPED[0], Path())
+
 # The draft as a file
 
 
@@ -213,6 +216,11 @@ def test_choices_that_name_no_centre_are_pointed_out(tmp_path: Path) -> None:
     )
 
 
+def test_choices_that_are_not_shown_are_told_as_not_looked_at(tmp_path: Path) -> None:
+    center = FoundField("customfield_1", "Service Center", "select")
+    assert "so they were not looked at" in draft(connection(tmp_path), Inventory((center,), ()))
+
+
 def test_what_the_file_says_already_is_kept(tmp_path: Path) -> None:
     more = 'office: {time_zone: America/Chicago}\ncomments: public\nfields: {receipt_number: ""}\n'
     text = draft(connection(tmp_path, more), Inventory((), ()))
@@ -221,6 +229,89 @@ def test_what_the_file_says_already_is_kept(tmp_path: Path) -> None:
     assert data["comments"] == "public"
     assert data["tracker"]["token"] == {"env": "JIRA_TOKEN"}
     assert data["scope"] == "project = CASE"
+
+
+OWN = """\
+office: {time_zone: America/Chicago, act_at: "07:30"}
+fields:
+  receipt_number: Our Receipt
+  form_type: {field: Form, values: {"No": I-130, Family: I-130}}
+  called_at: "Called: when"
+  filed_on:
+  service_center:
+    field: Office
+    values: {WSC: california, Not known: ""}
+  alien_numbr: A-Number
+statuses:
+  call_ncsc: Ring them
+  awaiting_ncsc: ""
+records:
+  E-mailed: service_center_emailed_at
+"""
+
+
+def of_own() -> Inventory:
+    named: tuple[tuple[str, FieldType | None], ...] = (
+        ("Receipt Number", "text"),
+        ("our receipt", "text"),
+        ("Form", "select"),
+        ("Called: when", "text"),
+        ("Date Filed", "date"),
+        ("A-Number", "text"),
+        ("HQ Emailed At", "datetime"),
+    )
+    office = FoundField("customfield_99", "Office", "select", ("WSC", "not known", "ESC"))
+    statuses = ("Ring them", "Awaiting NCSC", "E-mailed", "Emailed Service Center", "Emailed Headquarters")
+    return Inventory((*fields(*named), office), statuses)
+
+
+def test_what_the_file_says_of_fields_statuses_and_records_is_kept_and_marked(tmp_path: Path) -> None:
+    """Regression: a draft over an existing mapping dropped its `values:`, statuses and records."""
+    before = connection(tmp_path, OWN)
+    text = draft(before, of_own())
+    data = yaml.safe_load(text)
+    own = yaml.safe_load(OWN)
+    assert data["office"] == own["office"]
+    for fact in ("receipt_number", "form_type", "called_at", "service_center"):
+        assert data["fields"][fact] == own["fields"][fact]
+    assert data["statuses"] == {"call_ncsc": "Ring them", "awaiting_ncsc": "Awaiting NCSC"}
+    assert data["records"] == {
+        "E-mailed": "service_center_emailed_at",
+        "Emailed Headquarters": "headquarters_emailed_at",
+    }
+    assert data["fields"]["filed_on"] == "Date Filed", "an entry without a field is a blank like any other"
+    assert re.search(r"  receipt_number: Our Receipt +# yours; text\n", text)
+    assert re.search(r"  call_ncsc: Ring them +# yours\n", text)
+    assert re.search(r"  alien_numbr: A-Number +# yours; no fact of this name is known", text)
+    assert data["fields"]["alien_number"] is None, "no field holds two facts"
+    assert 'unknown choices: "ESC";' in text
+    assert "Needed and not found: alien_number, service_center_emailed_at." in text
+
+
+def test_a_draft_of_a_draft_says_the_same(tmp_path: Path) -> None:
+    first = draft(connection(tmp_path, OWN), of_own())
+    (tmp_path / "cases.yaml").write_text(first, encoding="utf-8")
+    again = draft(read_connection(tmp_path / "cases.yaml"), of_own())
+    assert yaml.safe_load(again) == yaml.safe_load(first)
+
+
+def test_what_the_file_names_and_the_tracker_does_not_have_is_pointed_out(tmp_path: Path) -> None:
+    own = "fields: {receipt_number: Reciept, filed_on: Sprint, called_at: Points}\nstatuses: {call_ncsc: Ring}\n"
+    text = draft(connection(tmp_path, own), Inventory(tuple(fields(("Sprint", None), ("Points", "number"))), ("New",)))
+    assert re.search(r"receipt_number: Reciept +# yours; the tracker shows no such field \(text\)", text)
+    assert re.search(r"filed_on: Sprint +# yours; but it is of the wrong kind \(none that holds a fact\)", text)
+    assert re.search(
+        r"called_at: Points +# yours; but it is of the wrong kind \(number\): called_at needs datetime", text
+    )
+    assert re.search(r"call_ncsc: Ring +# yours; the tracker shows no such status", text)
+
+
+def test_a_field_of_the_wrong_kind_is_not_told_as_nothing(tmp_path: Path) -> None:
+    there = fields(("Receipt Number", "number"), ("Protected", "date"), ("Favourite colour", "text"))
+    text = draft(connection(tmp_path), Inventory(tuple(there), ()))
+    assert '# FILL IN (text): "Receipt Number" is of the wrong kind (number).' in text
+    assert '"Protected" is of the wrong kind (date), needed is boolean;' in text
+    assert "# FILL IN (date): nothing found." in text
 
 
 NAME = st.one_of(
@@ -240,11 +331,34 @@ def test_whatever_a_tracker_calls_its_fields_the_filled_draft_is_accepted(
     named: list[tuple[str, FieldType | None]], statuses: list[str]
 ) -> None:
     written = {"tracker": {"kind": "jira", "url": "https://j.example", "token": {"env": "T"}}, "scope": "project = A"}
-    found = Connection("cases", None, "project = A", written, load_procedure(SHIPPED[0], Path()))  # type: ignore[arg-type]  # its tracker is not looked at
+    found = Connection("cases", None, "project = A", written, PROCEDURE)  # type: ignore[arg-type]  # its tracker is not looked at
     text = draft(found, Inventory(tuple(fields(*named)), tuple(statuses)))
     data = yaml.safe_load(filled(text))
     assert set(data["fields"]) >= set(NEEDED_FACTS)
     assert all(isinstance(each, str) and each for each in data["fields"].values())
+
+
+GROUPS = ("fields", "statuses", "records")
+WRITTEN = st.recursive(
+    st.one_of(NAME, st.booleans(), st.integers(), st.none()),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(NAME.map(lambda each: each[:100]), inner)),
+    max_leaves=5,
+)
+
+
+@LAW
+@given(
+    st.fixed_dictionaries(
+        {group: st.dictionaries(NAME.map(lambda each: each[:100]), WRITTEN, max_size=4) for group in GROUPS}
+    )
+)
+def test_whatever_the_file_says_already_can_be_read_again(own: dict[str, dict[str, object]]) -> None:
+    written = {"tracker": {"kind": "jira"}, "scope": "project = A", **own}
+    found = Connection("cases", None, "project = A", written, PROCEDURE)  # type: ignore[arg-type]  # its tracker is not looked at
+    data = yaml.safe_load(draft(found, Inventory((), ())))
+    for group, entries in own.items():
+        kept = {key: value for key, value in entries.items() if value not in (None, "")}
+        assert {key: value for key, value in (data[group] or {}).items() if value is not None} == kept
 
 
 def test_only_the_connection_must_be_right(tmp_path: Path) -> None:
@@ -296,3 +410,17 @@ def test_a_tracker_that_does_not_let_us_in_is_told(ready: Office) -> None:
     said = ready.run("discover", "cases")
     assert said.exit_code == 1
     assert "Jira refused the connector's account" in said.output
+    assert "lend that account to this one command with --user NAME --token-env VARIABLE" in said.output
+
+
+def test_another_account_can_be_lent_for_one_look(ready: Office) -> None:
+    (ready.folder / "token").write_text("wrong", encoding="utf-8")
+    said = ready.run("discover", "cases", *ready.as_admin())
+    assert said.exit_code == 0, said.output
+    data = yaml.safe_load(said.output)
+    assert set(data["fields"]) == set(FACTS)
+    assert data["tracker"] == yaml.safe_load(ready.connection())["tracker"], "the account that is lent is not written"
+    assert ready.run("discover", "cases", "--user", "somebody").exit_code == 2
+    refused = ready.run("discover", "cases", "--token-env", "a-token, by mistake")
+    assert refused.exit_code == 2
+    assert "by mistake" not in refused.output

@@ -15,7 +15,14 @@ PERMISSIONS = ("BROWSE_PROJECTS", "EDIT_ISSUES", "TRANSITION_ISSUES", "ADD_COMME
 
 
 def wrong(found: dict[str, Finding]) -> dict[str, str]:
-    return {name: finding.level for name, finding in found.items() if finding.level != "ok"}
+    return {name: finding.level for name, finding in found.items() if finding.level in {"warning", "error"}}
+
+
+def not_looked_at(found: dict[str, Finding]) -> set[str]:
+    """The checks that could not be made; each says so, and none that is well does but for a part of it."""
+    for name, finding in found.items():
+        assert finding.level != "unseen" or "not looked at" in finding.what, name
+    return {name for name, finding in found.items() if finding.level == "unseen"}
 
 
 def hook(office: Office, url: str = HOOK, **settings: Any) -> None:
@@ -43,7 +50,7 @@ def test_nothing_set_up_is_told_with_what_it_breaks_and_how_to_mend_it(bare: Off
     broken = [each for each in found.values() if each.level == "error"]
     assert {f"field {each}" for each in FACTS} <= {each.id for each in broken}
     assert found["webhook"].level == "error"
-    assert all(each.breaks and each.mend for each in found.values() if each.level != "ok")
+    assert all(each.breaks and each.mend for each in found.values() if each.id in wrong(found))
 
 
 def test_credentials(ready: Office) -> None:
@@ -85,7 +92,22 @@ def test_a_scope_that_jira_does_not_understand(ready: Office) -> None:
 def test_a_scope_that_finds_nothing(ready: Office) -> None:
     hook(ready)
     ready.world.issues.clear()
-    assert wrong(ready.findings()) == {"scope": "warning"}
+    found = ready.findings()
+    assert wrong(found) == {"scope": "warning"}
+    assert not_looked_at(found) == {
+        "webhook",
+        *(f"screen {each}" for each in FACTS),
+        *(f"status {each}" for each in (*STATUSES.values(), *RECORDS)),
+        "options service_center",
+        "options protected",
+    }
+
+
+def test_without_a_ticket_or_a_named_project_little_can_be_looked_at(ready: Office) -> None:
+    ready.world.issues.clear()
+    scope = "summary ~ nothing"
+    unseen = not_looked_at(ready.findings(ready.map(scope=scope), scope=scope))
+    assert {"comments internal", *(f"permission {each}" for each in PERMISSIONS)} <= unseen
 
 
 def test_a_field_that_is_not_there(ready: Office) -> None:
@@ -185,7 +207,10 @@ def as_admin(office: Office, **settings: Any) -> dict[str, Finding]:
 
 
 def test_who_may_not_see_webhooks_is_told_so(ready: Office) -> None:
-    assert "administrators only" in ready.findings(token=CONNECTOR_TOKEN)["webhook"].what
+    found = ready.findings(token=CONNECTOR_TOKEN)
+    assert not_looked_at(found) == {"webhook"}
+    assert "administrators only" in found["webhook"].what
+    assert "--token-env" in found["webhook"].mend, "how an administrator's account can be lent"
 
 
 def test_no_webhook(ready: Office) -> None:
@@ -206,7 +231,8 @@ def test_where_our_address_is_not_known_a_webhook_for_the_source_is_well(ready: 
     hook(ready, "https://old.example/webhooks/cases")
     found = as_admin(ready, wanted=ready.wanted(None))
     assert wrong(found) == {}
-    assert "shows with --webhook-url" in found["webhook"].what
+    assert not_looked_at(found) == {"webhook address"}
+    assert "--webhook-url" in found["webhook address"].mend
     assert "signs" not in str(found)
 
 
@@ -233,6 +259,17 @@ def test_a_webhook_without_the_right_secret(ready: Office) -> None:
     else:
         ready.server.hooks.register(f"{HOOK}/another")
     assert wrong(as_admin(ready)) == {"webhook secret": "error"}
+    ready.server.hooks.webhooks.clear()
+    ready.server.hooks.register(HOOK, secret="other" if ready.cloud else None)
+    found = as_admin(ready)["webhook secret"]
+    if ready.cloud:
+        assert found.level == "ok"
+        assert "not looked at" in found.what, "Jira shows that there is one, not which"
+    else:
+        assert found.level == "unseen", "Jira 10 can sign, and does not tell whether it does"
+        ready.world.version = "9.12.4"
+        assert "has no secret" in as_admin(ready)["webhook secret"].what, "Jira 9 cannot sign"
+        assert as_admin(ready)["webhook secret"].level == "error"
     (ready.folder / "hook").unlink()
     assert "There is no secret" in as_admin(ready)["webhook secret"].what
 

@@ -37,7 +37,7 @@ def test_a_source_that_works() -> None:
 
 @pytest.mark.parametrize("nothing", [None, SourceState("cases")])
 def test_before_the_first_run_nothing_is_wrong(nothing: SourceState | None) -> None:
-    assert found(nothing) == {"service": "ok"}
+    assert found(nothing) == {"service": "unseen"}
 
 
 @pytest.mark.parametrize(
@@ -148,8 +148,9 @@ def test_a_database_that_cannot_be_used_is_told(ready: Office, monkeypatch: pyte
     monkeypatch.setenv("CONNECTOR_DATABASE_URL", "sqlite:///other.sqlite3")
     said = ready.run("check", "--live", "cases")
     assert said.exit_code == 1
-    assert "WRONG  database" in said.output
+    assert "WRONG   database" in said.output
     assert said.output.count("WRONG") == 1, "the tracker was looked at all the same"
+    assert "unseen  webhook" in said.output
 
 
 def test_mistakes_and_unknown_sources_are_told(ready: Office) -> None:
@@ -187,3 +188,37 @@ def test_one_mapping_with_mistakes_does_not_hide_the_others(ready: Office) -> No
     assert said.exit_code == 1
     assert "broken.yaml:1: tracker: must be a group" in said.stderr
     assert list(json.loads(said.stdout)) == ["cases"]
+
+
+def test_an_administrators_account_can_be_lent_for_one_look(ready: Office) -> None:
+    hook(ready)
+    alone = ready.run("check", "--live", "cases", "--webhook-url", HOOK)
+    assert "administrators only" in " ".join(alone.output.split())
+    lent = ready.run("check", "--live", "cases", "--webhook-url", HOOK, *ready.as_admin())
+    assert lent.exit_code == 0, lent.output
+    assert "administrators only" not in " ".join(lent.output.split())
+    assert "Looked at with the account that is lent" in lent.output
+    told = json.loads(ready.run("check", "--live", "cases", "--webhook-url", HOOK, "--json", *ready.as_admin()).stdout)
+    assert {each["id"]: each["level"] for each in told["cases"]}["webhook enabled"] == "ok"
+
+
+def test_an_account_is_lent_to_one_tracker_alone(ready: Office) -> None:
+    (ready.mappings / "others.yaml").write_text(ready.path.read_text(encoding="utf-8"), encoding="utf-8")
+    before = len(ready.server.requests)
+    said = ready.run("check", "--live", *ready.as_admin())
+    assert said.exit_code == 2
+    assert "name its SOURCE" in said.output
+    assert len(ready.server.requests) == before, "the token was shown to nobody"
+
+
+@pytest.mark.parametrize(
+    "words", [["--token-env", "ADMIN_TOKEN"], ["--user", "me"], ["--live", "cases", "--user", "me"]]
+)
+def test_options_that_go_together(ready: Office, words: list[str]) -> None:
+    assert ready.run("check", *words).exit_code == 2
+
+
+def test_a_lent_token_that_is_not_there_is_told(ready: Office) -> None:
+    said = ready.run("check", "--live", "cases", "--token-env", "NO_SUCH_TOKEN")
+    assert said.exit_code == 1
+    assert "NO_SUCH_TOKEN is not set" in " ".join(said.output.split())

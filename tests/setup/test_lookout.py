@@ -8,8 +8,8 @@ from contextlib import closing
 import pytest
 from structlog.testing import capture_logs
 
-from connector.application import Service
 from connector.mapping.loading import load_mapping
+from connector.service import Service
 from connector.settings import Settings
 from connector.setup.live_check import look_over
 from connector.setup.lookout import Lookout, stops_the_source

@@ -7,7 +7,7 @@ import pytest
 
 from connector.practice import shapes
 from connector.practice.clock import PracticeClock
-from connector.practice.sample import CENTERS, CONNECTOR_TOKEN, bare_world, blank_world
+from connector.practice.sample import CENTERS, bare_world, blank_world
 from connector.practice.world import World
 from connector.setup.provision import by_hand, carry_out, lacking
 from connector.trackers.port import Refused
@@ -65,13 +65,14 @@ def test_from_nothing_to_a_working_connection_by_commands_alone(bare: Office) ->
     checked = bare.run("check", bare.path)
     assert checked.exit_code == 0, checked.output
     assert "14 facts" in checked.output
-    for account in ([], ["connector"]):
-        if not account:
-            (bare.folder / "token").write_text(CONNECTOR_TOKEN, encoding="utf-8")
-        live = bare.run("check", "--live", "cases", "--webhook-url", HOOK)
-        assert live.exit_code == 0, live.output
-        count = live.output.strip().splitlines()[-1].split()
-        assert count[0] == count[2], live.output
+    live = bare.run("check", "--live", "cases", "--webhook-url", HOOK)
+    assert live.exit_code == 0, live.output
+    assert live.output.rstrip().endswith("41 of 43 checks are well. Not looked at: 2."), "the webhook, and the service"
+    lent = bare.run("check", "--live", "cases", "--webhook-url", HOOK, *bare.as_admin())
+    assert lent.exit_code == 0, lent.output
+    assert lent.output.rstrip().endswith("45 of 46 checks are well. Not looked at: 1."), (
+        "an administrator sees webhooks"
+    )
 
 
 def test_twice_changes_nothing(bare: Office) -> None:
@@ -201,12 +202,16 @@ def test_a_list_without_choices_is_filled_and_one_with_choices_is_left_alone(
     assert world.fields[theirs.id] == theirs
 
 
-def test_an_office_with_words_of_its_own_gets_no_choices_of_ours(office_of: OfficeOf, clock: PracticeClock) -> None:
+def test_an_office_with_words_of_its_own_gets_a_list_of_those(office_of: OfficeOf, clock: PracticeClock) -> None:
     office = office_of(bare_world(clock))
-    center = {"field": "Office", "values": {"Laguna": "california"}}
+    center = {"field": "Office", "values": {"Laguna  Niguel": "california", "St. Albans": "vermont"}}
     wanted = office.map({**FACTS, "service_center": center})
-    setup = office.setup()
-    assert "options service_center" not in states(list(setup.plan(wanted)))
+    planned = {task.id: task.what for task in office.setup().plan(wanted)}
+    assert planned["options service_center"] == 'The list "Office" has choices: "Laguna Niguel", "St. Albans".'
+    office.run("provision", "cases", "--yes", *office.as_admin())
+    made = office.world.field_named("Office")
+    assert (made.type, [each.value for each in made.options]) == ("select", ["Laguna Niguel", "St. Albans"])
+    assert "options service_center" not in {task.id for task in lacking(office.setup().plan(wanted))}
 
 
 def test_what_others_made_is_never_touched(bare: Office) -> None:
@@ -219,8 +224,10 @@ def test_what_others_made_is_never_touched(bare: Office) -> None:
     setup, wanted = bare.setup(), bare.wanted()
     tasks = list(setup.plan(wanted))
     found = {task.id: task for task in by_hand(tasks)}
-    assert "is of a kind that cannot hold this; it should be: Date Picker" in found["field filed_on"].by_hand
-    assert "Several fields of this Jira are called" in found["field form_type"].by_hand
+    assert "of the wrong kind (number): filed_on needs Date Picker." in found["field filed_on"].trouble
+    assert "Several fields of this Jira are called" in found["field form_type"].trouble
+    said = one_line(bare.run("provision", "cases", "--dry-run", *bare.as_admin()).output)
+    assert 'There is a field "Date Filed" (customfield_10050), but of the wrong kind (number)' in said
     carry_out(setup, wanted, tasks)
     assert {name: bare.world.fields[name] for name in before} == before
     assert [each.name for each in bare.world.fields.values()].count("Form Type") == 2

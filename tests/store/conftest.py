@@ -1,29 +1,33 @@
-"""Every test of the store runs on a SQLite file; also on PostgreSQL, where CONNECTOR_TEST_POSTGRESQL is the URL of a
-database that may be emptied."""
+"""Every test of the store runs on a SQLite file, and on PostgreSQL with the marker `postgres` (tests/postgres.py)."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
 
 from connector.store import Database, Store, open_database
+from tests.postgres import emptied, postgresql_url
 
-POSTGRESQL = os.environ.get("CONNECTOR_TEST_POSTGRESQL", "")
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """The URL of a PostgreSQL database that is emptied by each test that uses it."""
+    with postgresql_url() as url:
+        yield url
 
 
-@pytest.fixture(params=["sqlite", *(["postgresql"] if POSTGRESQL else [])])
+@pytest.fixture
+def postgresql_database(postgresql: str) -> str:
+    """An empty PostgreSQL database."""
+    return emptied(postgresql)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty database."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/connector.sqlite3"
-    engine = create_engine(POSTGRESQL)
-    with engine.begin() as connection:
-        connection.execute(text("DROP SCHEMA public CASCADE"))
-        connection.execute(text("CREATE SCHEMA public"))
-    engine.dispose()
-    return POSTGRESQL
+    return emptied(request.getfixturevalue("postgresql"))
 
 
 @pytest.fixture
@@ -34,5 +38,7 @@ def database(database_url: str) -> Iterator[Database]:
 
 
 @pytest.fixture
-def store(database: Database) -> Store:
-    return Store(database)
+def store(database: Database) -> Iterator[Store]:
+    opened = Store(database)
+    yield opened
+    opened.close()

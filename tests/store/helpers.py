@@ -23,7 +23,7 @@ def at(minutes: float) -> datetime:
 
 
 def claim(store: Store, minutes: float, limit: int = 100, sources: Sequence[str] = ("office",)) -> list[Claim]:
-    return store.attention.claim(at(minutes), limit, LEASE, sources)
+    return store.attention.claim(at(minutes), dict.fromkeys(sources, limit), LEASE)
 
 
 def claim_one(store: Store, minutes: float) -> Claim:

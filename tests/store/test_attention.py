@@ -63,9 +63,26 @@ class TestNotice:
             store.attention.notice("office", "1", identifier, at(0))
         assert store.tickets.list_tickets() == []
 
-    def test_tells_that_the_source_was_heard(self, store: Store) -> None:
-        store.attention.notice("office", "1", "CASE-1", at(0))
-        assert store.sources.get("office").heard_at == at(0)
+    def test_tells_that_the_source_was_heard_to_within_ten_seconds(self, store: Store) -> None:
+        for minutes, noted in [(0, 0), (0.1, 0), (0.2, 0.2), (0.3, 0.2), (9, 9), (5, 9)]:
+            store.attention.notice("office", "1", "CASE-1", at(minutes))
+            assert store.sources.get("office").heard_at == at(noted)
+        assert store.sources.get("clinic").heard_at is None
+
+    def test_its_correlation_id_comes_with_the_look_it_causes_and_no_other(self, store: Store) -> None:
+        store.attention.notice("office", "1", None, at(0), correlation_id="first")
+        store.attention.notice("office", "1", None, at(0))  # one without takes nothing away
+        held = claim_one(store, 0)
+        assert held.correlation_id == "first"
+        store.attention.postpone(held, now=at(0), attend_at=at(1), error="no answer")
+        held = claim_one(store, 1)
+        assert held.correlation_id == "first"
+        store.attention.notice("office", "1", None, at(1), correlation_id="second" * 100)
+        settle(store, held, 2, attend_at=at(50))
+        held = claim_one(store, 2)
+        assert held.correlation_id == ("second" * 100)[:64]
+        settle(store, held, 3, attend_at=at(50))
+        assert claim_one(store, 50).correlation_id is None
 
 
 class TestNoticeMany:
@@ -138,7 +155,7 @@ class TestClaim:
         store.attention.notice("clinic", "2", None, at(0))
         assert [one.ticket_id for one in claim(store, 0)] == ["1"]
         assert claim(store, 1) == []
-        assert store.attention.claim(at(1), 10, LEASE, []) == []
+        assert store.attention.claim(at(1), {}, LEASE) == []
 
     def test_carries_what_the_worker_needs(self, store: Store) -> None:
         attended(store, "1", 0, stage="awaiting_ncsc", attend_at=at(9), config_hash="c7", receipt_digest="d1")
@@ -146,33 +163,45 @@ class TestClaim:
         assert (claimed.source, claimed.stage, claimed.config_hash) == ("office", "awaiting_ncsc", "c7")
         assert claimed.receipt_digest == "d1"
 
-    def test_is_fair_between_a_flood_and_a_trickle(self, store: Store) -> None:
+    def test_gives_each_source_what_it_may_have_in_hand(self, store: Store) -> None:
         for number in range(20):
             store.attention.notice("flood", str(number), None, at(0))
-        store.attention.notice("trickle", "late", None, at(5))
-        assert Counter(one.source for one in claim(store, 6, limit=4, sources=["flood", "trickle"])) == {
-            "flood": 3,
-            "trickle": 1,
-        }
-
-    def test_serves_each_source_in_turn_when_it_takes_one_at_a_time(self, store: Store) -> None:
-        for number in range(6):
-            store.attention.notice("flood", str(number), None, at(0))
+        for number in range(2):
             store.attention.notice("trickle", str(number), None, at(5))
-        served = []
-        for _ in range(6):
-            [one] = claim(store, 6, limit=1, sources=["flood", "trickle"])
-            settle(store, one, 6)
-            served.append(one.source)
-        assert Counter(served) == {"flood": 3, "trickle": 3}
+        claims = store.attention.claim(at(6), {"flood": 4, "trickle": 3, "paused": 0, "unknown": 2}, LEASE)
+        assert Counter(one.source for one in claims) == {"flood": 4, "trickle": 2}
+        assert store.attention.claim(at(6), {"flood": 0, "trickle": -1}, LEASE) == []
 
-    def test_gives_to_the_source_with_the_fewest_in_hand(self, store: Store) -> None:
+    def test_a_burst_of_webhooks_does_not_starve_waits_that_have_passed(self, store: Store) -> None:
+        for number in range(3):
+            attended(store, f"wait-{number}", 0, attend_at=at(10 + number))
+        for number in range(20):
+            store.attention.notice("office", f"news-{number}", None, at(1))
+        assert [one.ticket_id for one in claim(store, 20, limit=1)] == ["wait-0"]
+        got = [one.ticket_id for one in claim(store, 20, limit=3)]
+        assert (got[-2:], len(got)) == (["wait-1", "wait-2"], 3)
+        assert all(one.ticket_id.startswith("news") for one in claim(store, 20, limit=3))
+
+    def test_passed_waits_do_not_starve_webhooks(self, store: Store) -> None:
         for number in range(10):
-            store.attention.notice("slow", str(number), None, at(0))
-        assert len(claim(store, 0, limit=3, sources=["slow", "quick"])) == 3
-        for number in range(10):
-            store.attention.notice("quick", str(number), None, at(1))
-        assert {one.source for one in claim(store, 1, limit=3, sources=["slow", "quick"])} == {"quick"}
+            attended(store, f"wait-{number}", 0, attend_at=at(10))
+        store.attention.notice("office", "news", None, at(9))
+        got = {one.ticket_id for one in claim(store, 20, limit=4)}
+        assert "news" in got
+        assert len(got) == 4
+
+    def test_a_wait_that_has_passed_and_is_noticed_keeps_its_place(self, store: Store) -> None:
+        attended(store, "1", 0, attend_at=at(10))
+        store.attention.notice("office", "2", None, at(15))
+        for minute in range(11, 30):
+            store.attention.notice("office", "1", None, at(minute))
+        assert state(store).attend_at == at(10)
+        assert [one.ticket_id for one in claim(store, 30, limit=1)] == ["1"]
+
+    def test_takes_no_ticket_twice_even_if_the_lease_has_no_length(self, store: Store) -> None:
+        attended(store, "1", 0, attend_at=at(10))
+        for _ in range(2):
+            assert len(store.attention.claim(at(10), {"office": 10}, LEASE * 0)) == 1
 
     def test_two_threads_at_once_never_get_the_same_ticket(self, store: Store) -> None:
         store.attention.notice_many("office", [Sighting(str(n), f"C-{n}", None) for n in range(200)], at(0))
@@ -294,7 +323,7 @@ class TestPostpone:
         store.attention.notice("office", "1", None, at(1))
         assert state(store).attend_at == at(30)
         store.attention.notice("office", "1", None, at(31))
-        assert state(store).attend_at == at(31)
+        assert state(store).attend_at == at(30)  # it has been due since then
         settle(store, claim_one(store, 31), 31)
         store.attention.notice("office", "1", None, at(2))  # a clock that jumped back meets no old limit
         assert state(store).attend_at == at(2)
@@ -421,12 +450,3 @@ class TestMarkStale:
         store.attention.notice("office", "1", None, at(1))
         store.attention.stick(claim_one(store, 1), now=at(1), error="refused")
         assert store.attention.mark_stale("office", "c2", at(2), 10) == 0
-
-
-def test_next_attend_at_is_the_earliest_of_the_sources_asked_for(store: Store) -> None:
-    assert store.attention.next_attend_at(["office", "clinic"]) is None
-    attended(store, "1", 0, attend_at=at(50))
-    attended(store, "2", 0, attend_at=None)
-    attended(store, "3", 0, source="clinic", attend_at=at(40))
-    assert store.attention.next_attend_at(["office", "clinic"]) == at(40)
-    assert store.attention.next_attend_at(["office"]) == at(50)

@@ -31,7 +31,7 @@ class Expected:
     news: bool = True  # something happened that no worker has been given since
     holder: str | None = None  # the token of the worker that may still write
     lease_ends: int = 0  # minute
-    attend_at: int | None = 0  # minute, while nobody holds it
+    attend_at: int | None = None  # minute, while nobody holds it
     not_before: int = 0  # minute until which a rate limit holds
     stuck: bool = False
 
@@ -73,22 +73,29 @@ class Queue(RuleBasedStateMachine):
 
     def _something_happened(self, ticket: Expected) -> None:
         ticket.news, ticket.stuck = True, False
-        if not self._in_hand(ticket):
-            ticket.attend_at = max(self.minute, ticket.not_before)
+        if self._in_hand(ticket):
+            return
+        if ticket.not_before > self.minute:
+            ticket.attend_at = ticket.not_before
+        else:
+            ticket.attend_at = self.minute if ticket.attend_at is None else min(ticket.attend_at, self.minute)
 
     # What workers do
 
     @rule(target=claims, limit=st.integers(1, 3))
     def a_worker_claims(self, limit: int) -> list[Claim]:
-        got = self.store.attention.claim(at(self.minute), limit, LEASE, [self.source])
-        due = {
-            name: ticket.attend_at
-            for name, ticket in self.expected.items()
+        got = self.store.attention.claim(at(self.minute), {self.source: limit}, LEASE)
+        due = [
+            (ticket.attend_at, ticket.news)
+            for ticket in self.expected.values()
             if not self._in_hand(ticket) and ticket.attend_at is not None and ticket.attend_at <= self.minute
-        }
-        assert len(got) == min(limit, len(due))
-        moments = [due[one.ticket_id] for one in got]
-        assert moments == sorted(due.values())[: len(got)]
+        ]
+        waits = sorted(moment for moment, news in due if not news)
+        first = waits[: (limit + 1) // 2]
+        others = sorted([*waits[len(first) :], *(moment for moment, news in due if news)])
+        served = sorted([*first, *others[: limit - len(first)]])
+        moments = [self.expected[one.ticket_id].attend_at for one in got]
+        assert moments == served
         for one in got:
             ticket = self.expected[one.ticket_id]
             ticket.news, ticket.holder = False, one.token

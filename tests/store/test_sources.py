@@ -1,4 +1,9 @@
+import time
+
+import pytest
+
 from connector.store import SourceCounts, SourceState, Store
+from connector.store import sources as sources_module
 from tests.store.helpers import at, attended, claim
 
 
@@ -63,6 +68,20 @@ def test_release_also_ends_a_pause(store: Store) -> None:
     assert not store.sources.release("office", at(30))
     assert store.sources.release("office", at(29))
     assert store.sources.get("office").paused_until is None
+
+
+def test_the_stages_of_a_large_source_are_counted_every_15_seconds(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources_module, "_LARGE", 2)
+    seconds = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: seconds[0])
+    opened = []
+    for number, clock in enumerate((100.0, 100.0, 114.9, 115.0)):
+        attended(store, str(number), 0, stage="call_ncsc")
+        seconds[0] = clock
+        opened.append(store.sources.snapshot(["office"], at(1))[0].open)
+    assert opened == [1, 2, 2, 4]
 
 
 def test_snapshot_counts_each_condition(store: Store) -> None:

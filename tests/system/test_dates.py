@@ -40,10 +40,10 @@ def test_an_act_falls_due_at_nine_and_not_a_minute_before(cloud: Office, zone: s
         cloud.settle()
         assert cloud.due_days(issue) == [morning[:10]]
         cloud.clock.set(due - timedelta(minutes=1))
-        looked = cloud.server.requests.count("GET", rf"/issue/{issue.id}$")
+        looked = cloud.server.requests.count("GET", rf"reconcileIssues={issue.id}")
         cloud.fill(issue, description="Somebody looks in early")
         cloud.settle()
-        assert cloud.server.requests.count("GET", rf"/issue/{issue.id}$") > looked
+        assert cloud.server.requests.count("GET", rf"reconcileIssues={issue.id}") > looked
         assert cloud.titles(issue) == [], morning
         cloud.clock.set(due)
         cloud.settle()

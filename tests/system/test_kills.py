@@ -24,7 +24,7 @@ BEFORE = START.replace(month=2)
 
 STEPS = (
     "Attention.claim",
-    "JiraTracker.fetch",
+    "JiraTracker.fetch|JiraTracker.fetch_many",
     "Acts.adopt",
     "Attention.renew",
     "Acts.start",
@@ -43,12 +43,18 @@ BESIDES = (
     "Sources.polled",
     "JiraTracker.changed_since",
 )
-CALLS = (("POST", "/comment$"), ("POST", "/transitions$"), ("PUT", r"/issue/\d+$"), ("GET", r"/issue/\d+$"))
+CALLS = (
+    ("POST", "/comment$"),
+    ("POST", "/transitions$"),
+    ("PUT", r"/issue/\d+$"),
+    ("*", r"reconcileIssues=\d+|/bulkfetch$"),
+)
 
 
 @dataclass(frozen=True)
 class Death:
-    """`inside`: at a call within the process (child.py). `call`: when the tracker gets that request. Else: any time."""
+    """`inside`: at a call within the process (child.py), or the one behind a |. `call`: when the tracker gets that
+    request. Else: any time."""
 
     inside: str | None = None
     call: tuple[str, str] | None = None
@@ -57,10 +63,15 @@ class Death:
     after: float = 0.0  # seconds of life, where nothing else ends it
 
 
+def point_of(step: str, when: str) -> str:
+    """The step's point in child.py, with # for the number of the call; behind a | another's."""
+    return "|".join(f"{each}:{when}:#" for each in step.split("|"))
+
+
 def planned(chance: random.Random) -> Iterator[Death]:
     """Deaths without end, each kind as often as the others, in an order of chance."""
     kinds = [
-        *(f"{step}:{when}" for step in (*STEPS, *BESIDES) for when in ("before", "after")),
+        *(point_of(step, when) for step in (*STEPS, *BESIDES) for when in ("before", "after")),
         *((call, processed) for call in CALLS for processed in (False, True)),
         *[None] * 10,
     ]
@@ -70,7 +81,7 @@ def planned(chance: random.Random) -> Iterator[Death]:
             if kind is None:
                 yield Death(after=chance.uniform(0, 0.4))
             elif isinstance(kind, str):
-                yield Death(inside=f"{kind}:{number}")
+                yield Death(inside=kind.replace("#", str(number)))
             else:
                 yield Death(call=kind[0], processed=kind[1], number=number)
 
@@ -106,7 +117,7 @@ class Killer:
 
     def _restart(self) -> None:
         self._death, self._met, self._dies_at = next(self.deaths, None), 0, float("inf")
-        if not self.office.start([self._death.inside] if self._death and self._death.inside else []):
+        if not self.office.start(self._death.inside.split("|") if self._death and self._death.inside else []):
             return
         if self._death and not self._death.inside and not self._death.call:
             self._dies_at = time.monotonic() + self._death.after
@@ -126,7 +137,7 @@ class Killer:
         if not (death and death.call and death.processed is processed):
             return
         method, path = death.call
-        if request.method == method and re.search(path, request.path):
+        if method in {"*", request.method} and any(re.search(path, text) for text in (request.path, request.full_path)):
             self._met += 1
             if self._met == death.number:
                 with suppress(ProcessLookupError):
@@ -151,7 +162,7 @@ def assert_nothing_lost_or_doubled(office: Office, many: Sequence[dict[str, Walk
 
 
 POINTS = [
-    *(Death(inside=f"{step}:{when}:1") for step in STEPS for when in ("before", "after")),
+    *(Death(inside=point_of(step, when).replace("#", "1")) for step in STEPS for when in ("before", "after")),
     *(Death(call=call, processed=processed) for call in CALLS for processed in (False, True)),
 ]
 FEW_POINTS = [

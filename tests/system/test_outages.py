@@ -75,7 +75,9 @@ def test_the_end_waits_for_the_comment_in_hand(cloud: Office) -> None:
 def test_an_answer_that_is_no_ticket_is_not_acted_upon(cloud: Office) -> None:
     """A gateway may answer 200 with JSON of its own."""
     issue = cloud.add(**DETAILS)
-    cloud.server.faults.add("GET", rf"/issue/{issue.id}$", status=200, body={"id": str(issue.id), "message": "Hello"})
+    cloud.server.faults.add(
+        "GET", rf"reconcileIssues={issue.id}", status=200, body={"id": str(issue.id), "message": "Hello"}
+    )
     cloud.start()
     cloud.settle()
     assert cloud.titles(issue) == [CALL_SHEET]

@@ -100,13 +100,16 @@ def provoke(office: Office) -> list[bytes]:
     faults = office.server.faults
     page = f"<html><body>{quoted}</body></html>"
     faults.add(
-        "GET", r"/issue/\d+$", status=500, body={"errorMessages": [quoted], "errors": {"customfield_10050": quoted}}
+        "GET",
+        r"reconcileIssues=\d+",
+        status=500,
+        body={"errorMessages": [quoted], "errors": {"customfield_10050": quoted}},
     )
     # A validator that an office wrote quotes as it likes.
     faults.add("POST", "/comment$", status=400, body={"errorMessages": [quoted], "errors": {"comment": quoted}})
     faults.add("POST", "/transitions$", status=400, body={"errorMessages": [quoted], "errors": {"status": told}})
     faults.add("PUT", r"/issue/\d+$", status=400, body={"errorMessages": [], "errors": {"duedate": quoted}})
-    faults.add("GET", r"/issue/\d+$", status=200, body=page)
+    faults.add("GET", r"reconcileIssues=\d+", status=200, body=page)
     faults.add("POST", "jql/match", status=403, body={"errorMessages": [told]})
     faults.add("POST", "/comment$", drop="after")
     payload = json.dumps({"webhookEvent": quoted, "issue": {"id": quoted, "key": quoted}}).encode()

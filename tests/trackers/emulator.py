@@ -27,6 +27,7 @@ CANNOT = {
     "value formats": "jira820 keeps any value, where Jira refuses a date in the wrong form",
     "minutes in jql": "jira820 compares `updated` by the day, where Jira does by the minute",
     "history of fields": "jira820 keeps the history of the status only",
+    "comments in a search": "jira820 gives no comments with what a search finds, so each ticket is fetched alone",
     "login": "jira820 lets everybody in",
     "webhooks": "jira820 sends no webhooks",
 }

@@ -59,7 +59,7 @@ class PracticeSite:
         return self.world.issue(ticket_id)
 
     def create(self, summary: str, receipt: str = "", filed: date | None = None) -> str:
-        values = {"Receipt_Number": receipt or None, "Date_Filed": filed}
+        values: dict[str, Any] = {"Receipt_Number": receipt or None, "Date_Filed": filed}
         return str(self.world.add_issue("CASE", summary=summary, **values).id)
 
     def edit_receipt(self, ticket_id: str, receipt: str) -> None:
@@ -104,7 +104,8 @@ class EmulatorSite:
         return made
 
     def create(self, summary: str, receipt: str = "", filed: date | None = None) -> str:
-        values = {"customfield_10050": receipt or None, "customfield_10053": filed and filed.isoformat()}
+        day = filed and filed.isoformat()
+        values: dict[str, Any] = {"customfield_10050": receipt or None, "customfield_10053": day}
         return self.jira.create(summary, **values)
 
     def move(self, ticket_id: str, status: str) -> None:

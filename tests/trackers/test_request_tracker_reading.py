@@ -15,6 +15,7 @@ from connector.trackers.request_tracker_reading import (
     CustomField,
     find_fields,
     history,
+    lacking,
     moment,
     read_ticket,
     refs_in_field,
@@ -61,6 +62,19 @@ def second(number: int, microsecond: int = 0) -> datetime:
 )
 def test_values_are_read_without_their_wrapping(values: Any, plain: Any) -> None:
     assert read_ticket(ticket_json(("2", CALLED, values)), [CALLED]).fields == {CALLED: plain}
+
+
+@given(st.lists(st.sampled_from("ab"), max_size=4), st.sets(st.sampled_from(["a", "A", "b", "c", "customfield_1"])))
+def test_what_is_lacking_is_what_cannot_be_found(names: list[str], wanted: set[str]) -> None:
+    raw = ticket_json(*((str(number), name, []) for number, name in enumerate(names)))
+
+    def is_found(name: str) -> bool:
+        try:
+            return name in find_fields(raw, [name])
+        except Misconfigured:
+            return False
+
+    assert lacking(raw, wanted) == {name for name in wanted if not is_found(name)}
 
 
 def test_a_due_date_is_a_day_of_the_office() -> None:

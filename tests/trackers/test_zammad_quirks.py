@@ -246,6 +246,120 @@ def test_without_an_attribute_for_it_no_due_date_is_kept(desk: Desk) -> None:
     assert desk.zammad.count("PUT") == 0
 
 
+ALL_PARTS = Edit(status="open", due_on=date(2026, 5, 1), moments={"called_at": START}, comment=COMMENT, letter=LETTER)
+
+
+@pytest.mark.parametrize("moved_to", ["Call NCSC", "closed"])
+@pytest.mark.parametrize("edit", [ALL_PARTS, Edit(status="open"), Edit(comment=COMMENT)], ids=["all", "state", "note"])
+def test_who_moves_the_ticket_at_the_same_time_wins(desk: Desk, moved_to: str, edit: Edit) -> None:
+    """Zammad itself takes whatever comes last. "open" can be reached from each of these states."""
+    desk.site.call("POST", "ticket_states", {"name": "Call NCSC", "state_type_id": 2})
+    ticket_id = desk.site.create()
+    ticket = desk.fetch(ticket_id)
+    desk.clock.advance(seconds=2)
+    desk.site.edit(ticket_id, state=moved_to)
+    before = desk.site.ticket(ticket_id)
+    with pytest.raises(Refused, match=f'somebody has moved the ticket to "{moved_to}"') as refusal:
+        desk.site.tracker().edit(ticket, edit)
+    assert not isinstance(refusal.value, NoTransition)  # of which a comment on the ticket would tell
+    assert desk.site.ticket(ticket_id) | {"updated_at": ""} == before | {"updated_at": ""}
+    assert (len(desk.site.articles(ticket_id)), desk.site.draft(ticket_id)) == (1, None)
+
+
+def test_a_ticket_closed_while_its_letter_is_left_keeps_neither_letter_nor_comment(desk: Desk) -> None:
+    ticket_id = desk.site.create()
+    ticket = desk.fetch(ticket_id)
+    desk.site.edit(ticket_id, state="closed")
+    for edit in (ALL_PARTS, Edit(comment=COMMENT, letter=LETTER)):  # the whole, then its parts
+        with pytest.raises(Refused, match="somebody has moved"):
+            desk.site.tracker().edit(ticket, edit)
+    assert desk.zammad.count("PUT", "shared_draft") == 2
+    assert desk.site.draft(ticket_id) is None
+    assert len(desk.site.articles(ticket_id)) == 1
+    assert desk.site.ticket(ticket_id)["state"] == "closed"
+
+
+@pytest.mark.parametrize("theirs", ["saved", "found"])
+def test_of_a_ticket_closed_meanwhile_a_persons_draft_is_left(desk: Desk, theirs: str) -> None:
+    ticket_id = desk.site.create()
+    ticket = desk.fetch(ticket_id)
+    desk.site.edit(ticket_id, state="closed")
+    saved = {"to": LETTER.to, "subject": LETTER.subject, "body": "A better wording", "type": "email"}
+    if theirs == "found":
+        desk.site.put_draft(ticket_id, **saved)
+    else:
+        desk.zammad.before.append(("GET", f"tickets/{ticket_id}$", lambda: desk.site.put_draft(ticket_id, **saved)))
+    with pytest.raises(Refused, match="somebody has moved"):
+        desk.site.tracker().edit(ticket, ALL_PARTS)
+    assert desk.site.draft(ticket_id)["body"] == "A better wording"
+
+
+def test_a_draft_that_cannot_be_taken_back_is_told(desk: Desk) -> None:
+    ticket_id = desk.site.create()
+    ticket = desk.fetch(ticket_id)
+    desk.site.edit(ticket_id, state="closed")
+    desk.fault("DELETE", "shared_draft", status=502, body="<html>")
+    with capture_logs() as logs, pytest.raises(Refused, match="somebody has moved"):
+        desk.site.tracker().edit(ticket, ALL_PARTS)
+    assert [line["event"] for line in logs] == ["draft not taken back"]
+
+
+def test_a_ticket_put_into_another_group_meanwhile_is_left_alone(desk: Desk) -> None:
+    ticket_id = desk.site.create()
+    ticket = desk.fetch(ticket_id)
+    desk.clock.advance(seconds=2)
+    desk.world.agent.groups[3] = ["full"]
+    desk.site.edit(ticket_id, group="Donations")
+    with pytest.raises(Refused, match="another group"):
+        desk.site.tracker().edit(ticket, ALL_PARTS)
+    assert len(desk.site.articles(ticket_id)) == 1
+
+
+def test_a_ticket_that_somebody_moved_where_it_goes_gets_the_rest(desk: Desk) -> None:
+    ticket_id = desk.site.create()
+    ticket = desk.fetch(ticket_id)
+    desk.clock.advance(seconds=2)
+    desk.site.edit(ticket_id, state="open")
+    desk.site.tracker().edit(ticket, Edit(status="Open", comment=COMMENT))
+    assert desk.fetch(ticket_id).refs == {"5d01b7f4"}
+    desk.site.tracker().edit(desk.fetch(ticket_id), Edit(status="open"))
+    assert desk.zammad.count("PUT") == 2  # the person's and ours
+
+
+def test_our_own_move_is_nobody_elses(desk: Desk) -> None:
+    """The parts of an edit that was refused as a whole come one by one, with the ticket as it was looked at."""
+    ticket_id = desk.site.create()
+    ticket = desk.fetch(ticket_id)
+    for edit in (Edit(status="open"), Edit(due_on=date(2026, 5, 1)), Edit(comment=COMMENT, letter=LETTER)):
+        desk.clock.advance(seconds=2)
+        desk.site.tracker().edit(ticket, edit)
+    after = desk.fetch(ticket_id)
+    assert (after.status, after.due_on, after.refs) == ("open", date(2026, 5, 1), frozenset({"5d01b7f4"}))
+
+
+def test_a_ticket_closed_between_two_edits_of_one_look_is_left_alone(desk: Desk) -> None:
+    ticket_id = desk.site.create()
+    ticket = desk.fetch(ticket_id)
+    desk.site.tracker().edit(ticket, Edit(comment=COMMENT))
+    desk.site.edit(ticket_id, state="closed")
+    with pytest.raises(Refused, match="somebody has moved"):
+        desk.site.tracker().edit(ticket, Edit(comment=COMMENT.replace("5d01b7f4", "00c0ffee")))
+    assert desk.fetch(ticket_id).refs == {"5d01b7f4"}
+
+
+def test_a_look_of_just_now_is_not_repeated(desk: Desk) -> None:
+    """Two calls for an act, one of which looks at the note: a third only after a letter, or for a look gone stale."""
+    ticket_id, tracker = desk.site.create(), desk.site.tracker()
+    ticket = tracker.fetch(ticket_id, with_history=False)
+    assert ticket is not None
+    before = len(desk.zammad.calls)
+    tracker.edit(ticket, Edit(status="open", due_on=date(2026, 5, 1), comment=COMMENT))
+    assert [(how, path.split("/")[0]) for how, path in desk.zammad.calls[before:]] == [
+        ("PUT", "tickets"),
+        ("GET", "ticket_articles"),
+    ]
+
+
 def test_a_masked_refusal_is_explained(desk: Desk) -> None:
     """A required attribute that is empty stops every PUT, and an agent is not told why (zammad#4417)."""
     ticket_id = desk.site.create()

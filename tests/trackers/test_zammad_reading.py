@@ -140,6 +140,10 @@ def test_changes_of_the_due_date_are_in_the_history() -> None:
 
 def test_labels() -> None:
     assert label("service_center_emailed_at") == "Service center emailed at"
+    assert label("ncsc_representative") == "NCSC representative"
+    assert label("rfe_from_uscis_at") == "RFE from USCIS at"
+    assert label("a_number") == "A-number"
+    assert label("paid_in_hq") == "Paid in HQ"
 
 
 _JSON = st.recursive(

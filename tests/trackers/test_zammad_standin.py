@@ -11,7 +11,7 @@ from connector.practice.clock import PracticeClock
 from connector.trackers.zammad_webhooks import verify
 from tests.practice.receiver import Receiver
 from tests.trackers.test_zammad_adapter import START
-from tests.trackers.zammad_sites import ZammadSite
+from tests.trackers.zammad_sites import ZammadSite, live_site
 from tests.zammad_standin import ZammadStandin
 from tests.zammad_standin.sanitizer import sanitized
 from tests.zammad_standin.world import ADMIN_TOKEN, AGENT_TOKEN
@@ -261,3 +261,60 @@ def test_searches_give_two_hundred_at_most_and_fifty_unless_asked(site: ZammadSi
     assert len(site.call("POST", "tickets/search", {"condition": condition, "per_page": 500})) == 200
     odd = {"ticket.group_id": {"operator": "equals", "value": [2]}}
     assert site.call("POST", "tickets/search", {"condition": odd}) == []
+
+
+def test_a_search_for_an_unknown_column_is_an_error_without_tickets_too(site: ZammadSite) -> None:
+    def search(name: str) -> Any:
+        leaf = {"name": f"ticket.{name}", "operator": "is", "pre_condition": "not_set", "value": []}
+        return site.call("POST", "tickets/search", {"condition": {"operator": "AND", "conditions": [leaf]}})
+
+    assert search("due_on") == search("called_at") == []
+    with pytest.raises(requests.HTTPError, match="422"):
+        search("no_such_column")
+    site.create(due_on="2026-05-01")
+    assert (len(search("due_on")), len(search("called_at"))) == (0, 1)
+
+
+def test_a_trigger_may_be_changed_in_part_and_told_of_articles(site: ZammadSite, zammad: ZammadStandin) -> None:
+    triggered(site, "http://127.0.0.1:9/", {"ticket.due_on": {"operator": "has changed", "value": []}})
+    [trigger] = site.call("GET", "triggers")
+    by_article = {"article.action": {"operator": "is", "value": "create"}}
+    changed = site.call("PUT", f"triggers/{trigger['id']}", {"condition": by_article, "no_such_key": 1})
+    assert changed == trigger | {"condition": by_article}
+    ticket_id = site.create()
+    zammad.world.jobs.clear()
+    site.edit(ticket_id, due_on="2026-05-01")
+    assert zammad.world.jobs == []
+    site.edit(ticket_id, article={"body": "x", "type": "note"})
+    assert len(zammad.world.jobs) == 1
+    unknown = {"ticket.no_such_column": {"operator": "is", "value": "x"}}
+    assert refusal(site, "PUT", f"triggers/{trigger['id']}", {"condition": unknown})[0] == 422
+
+
+@pytest.mark.parametrize(
+    ("more", "group"),
+    [
+        ({"ZAMMAD_TOKEN": ADMIN_TOKEN}, "Inquiry connector tests"),
+        ({"ZAMMAD_TOKEN": AGENT_TOKEN, "ZAMMAD_ADMIN_TOKEN": ADMIN_TOKEN}, "Inquiry connector tests"),
+        ({"ZAMMAD_TOKEN": ADMIN_TOKEN, "ZAMMAD_GROUP": "USCIS inquiries"}, "USCIS inquiries"),
+    ],
+)
+def test_a_live_zammad_takes_an_address_and_a_token(
+    zammad: ZammadStandin, monkeypatch: pytest.MonkeyPatch, more: dict[str, str], group: str
+) -> None:
+    """What the live suite asks of its surroundings: it finds or makes the rest, and a second time no more."""
+    for name in ("ZAMMAD_ADMIN_TOKEN", "ZAMMAD_GROUP", "ZAMMAD_OTHER_GROUP", "ZAMMAD_CUSTOMER"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in ({"ZAMMAD_URL": f"{zammad.url}/"} | more).items():
+        monkeypatch.setenv(name, value)
+    made = []
+    for _ in range(2):
+        live = live_site()
+        assert isinstance(live, ZammadSite), live
+        found = live.tracker().fetch(live.create(), with_history=False)
+        assert (live.group, found is not None) == (group, True)
+        assert live.tracker().fetch(live.create(group=live.other_group), with_history=False) is None
+        live.close()
+        made.append((list(zammad.world.groups), list(zammad.world.attributes)))
+    assert made[0] == made[1]
+    assert zammad.world.agent.groups.keys() > {2} or "ZAMMAD_ADMIN_TOKEN" not in more

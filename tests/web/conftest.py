@@ -92,7 +92,7 @@ class Service:
 
     def due(self) -> set[str]:
         """The ids of the tickets that are due."""
-        claims = self.store.attention.claim(self.now, 10_000, timedelta(0), [SOURCE])
+        claims = self.store.attention.claim(self.now, {SOURCE: 10_000}, timedelta(0))
         return {claim.ticket_id for claim in claims}
 
     def counted(self) -> dict[tuple[str, str, str], int]:
@@ -103,7 +103,7 @@ class Service:
                 labels, _, value = line.partition("{")[2].rpartition("} ")
                 event, result, source = (part.partition("=")[2].strip('"') for part in labels.split(","))
                 found[source, result, event] = int(float(value))
-        return found
+        return {series: count for series, count in found.items() if count}
 
 
 def signature(body: bytes, secret: str = SECRET) -> str:

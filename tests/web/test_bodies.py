@@ -218,6 +218,32 @@ def test_any_signed_body_is_taken(service: Service, body: bytes) -> None:
     assert service.post(body).status in {200, 204}
 
 
+MARK = "Zq7Xw2Lk9-planted"
+
+
+@settings(
+    max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, derandomize=True
+)
+@given(
+    before=st.binary(max_size=60),
+    after=st.binary(max_size=60),
+    wrap=st.sampled_from(
+        ["%s", '{"issue": {"id": "%s"}}', '{"issue": {"id": "1", "key": "%s"}}', '{"%s": 1}', '["%s"']
+    ),
+    event_name=st.sampled_from([b"", b'{"webhookEvent": "' + MARK.encode() + b'", "issue": {"id": "7"}}']),
+    signed=st.booleans(),
+)
+def test_no_body_is_echoed_or_logged(
+    service: Service, before: bytes, after: bytes, wrap: str, event_name: bytes, signed: bool
+) -> None:
+    body = event_name or before + (wrap % MARK).encode() + after
+    answer = service.post(body, **({} if signed else {"X_Hub_Signature": f"sha256={MARK}"}))
+    assert answer.status in ({200, 204} if signed else {401})
+    shown = answer.body + repr(answer.headers).encode() + service.log.getvalue().encode()
+    assert MARK.encode() not in shown
+    assert MARK.encode() not in service.request("GET", "/metrics").body
+
+
 @pytest.mark.parametrize("in_pieces", [False, True])
 def test_a_body_beyond_the_limit_is_refused_and_counted(alive: Service, in_pieces: bool) -> None:
     size = MAX_BODY_BYTES + 1

@@ -1,14 +1,21 @@
 """Whether the connector is well, as a supervisor or a monitor asks."""
 
+import re
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from connector import patience
 from connector.store import DatabaseError, Sources, SourceState
-from connector.web.health import Health, Limits, Reason, assess
+from connector.web.health import Health, Limits, Reason, Role, assess, read_health
 from tests.web.conftest import NOW, PERSONAL, SOURCE, Service, event
 
 LIMITS = Limits(poll_seconds=300, started_at=NOW - timedelta(days=1))
@@ -78,6 +85,22 @@ def test_a_source_that_cannot_work_is_told_with_what_else_is_wrong_with_it() -> 
     assert not health.is_ready
 
 
+def test_a_process_that_takes_webhooks_in_is_ready_whatever_workers_do() -> None:
+    # Regression: an orchestrator would take the webhooks down together with the workers.
+    stopped = SourceState(SOURCE, braked_at=NOW, paused_until=NOW + timedelta(hours=1))
+    assert not assess([stopped], NOW, LIMITS, {SOURCE: "no such field"}, role="work").is_ready
+    assert assess([stopped], NOW, LIMITS, {SOURCE: "no such field"}, role="web") == Health({SOURCE: []}, [])
+    assert not assess([], NOW, LIMITS, role="web").is_ready
+
+
+def test_clean_is_when_every_source_works() -> None:
+    other = replace(WELL, source="other")
+    assert assess([WELL, other], NOW, LIMITS).is_clean
+    assert not assess([WELL, replace(other, braked_at=NOW)], NOW, LIMITS).is_clean
+    assert not assess([WELL, other], NOW, LIMITS, {"third": "no such field"}).is_clean
+    assert not assess([], NOW, LIMITS).is_clean
+
+
 def test_without_any_source_the_process_is_not_ready() -> None:
     health = assess([], NOW, LIMITS)
     assert not health.is_ready
@@ -138,6 +161,46 @@ def test_readyz_says_that_the_database_cannot_be_used_and_not_why(
     assert service.request("GET", "/metrics").status == 200
 
 
+@pytest.mark.parametrize("role", ["run", "web", "work"])
+def test_no_role_is_ready_without_its_database(service: Service, monkeypatch: pytest.MonkeyPatch, role: Role) -> None:
+    service.store.sources.attended(SOURCE, NOW)
+    limits = Limits(300, NOW)
+    assert read_health(service.store, [SOURCE], NOW, limits, role=role).is_ready
+
+    def fail(*_: object) -> SourceState:
+        raise DatabaseError("gone")
+
+    monkeypatch.setattr(Sources, "get", fail)
+    assert not read_health(service.store, [SOURCE], NOW, limits, role=role).is_ready
+
+
+def test_a_database_that_hangs_is_told_in_time_and_holds_no_more_than_two_threads(
+    start: Callable[[], Service], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert patience.ANSWER_SECONDS < 2
+    monkeypatch.setattr("connector.patience.ANSWER_SECONDS", 0.2)
+    service = start()
+    service.store.sources.attended(SOURCE, service.now)
+    goes_on, genuine = threading.Event(), Sources.get
+
+    def hang(sources: Sources, source: str) -> SourceState:
+        goes_on.wait(20)
+        return genuine(sources, source)
+
+    monkeypatch.setattr(Sources, "get", hang)
+    before, began = threading.active_count(), time.monotonic()
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda path: service.request("GET", path), ["/readyz", "/metrics", "/livez"] * 2))
+    assert time.monotonic() - began < 2
+    assert threading.active_count() <= before + 2
+    assert [answer.status for answer in answers] == [503, 200, 200] * 2
+    reason = {"code": "database", "message": "The database does not answer in time."}
+    assert answers[0].json == {"ready": False, "reasons": [reason], "sources": {}}
+    assert b"connector_gauges_read_timestamp_seconds 0.0" in answers[1].body
+    goes_on.set()
+    assert service.request("GET", "/readyz").status == 200
+
+
 def test_readyz_that_fails_unexpectedly_is_a_503_without_a_word_of_it(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -169,6 +232,25 @@ def test_metrics_are_prometheus_text_and_tell_how_the_queue_stands(service: Serv
     assert found[f'connector_last_round_timestamp_seconds{{source="{SOURCE}"}}'] == NOW.timestamp()
     assert found[f'connector_brake{{source="{SOURCE}"}}'] == 1
     assert found[f'connector_paused{{source="{SOURCE}"}}'] == 0
+
+
+def test_the_metrics_that_are_served_are_those_that_are_described(service: Service) -> None:
+    service.post(event(1))
+    readme = Path(__file__).parents[2] / "deploy/prometheus/README.md"
+    described = set(re.findall(r"^\| `(\w+)` \|", readme.read_text(), re.M))
+    served = set(re.findall(r"^# TYPE (\w+) ", service.request("GET", "/metrics").body.decode(), re.M))
+    assert served == described
+
+
+def test_an_accepted_webhook_is_timed_and_no_other(service: Service) -> None:
+    service.post(event(1))
+    service.post(event(2))
+    service.post(b"{}")
+    service.post(event(3), X_Hub_Signature="sha256=00")
+    service.post(event(4), path="/webhooks/other")
+    text = service.request("GET", "/metrics").body.decode()
+    assert f'connector_webhook_seconds_count{{source="{SOURCE}"}} 2.0' in text
+    assert f'connector_webhook_seconds_bucket{{le="10.0",source="{SOURCE}"}} 2.0' in text
 
 
 @pytest.mark.parametrize(

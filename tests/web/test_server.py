@@ -16,7 +16,7 @@ from connector.web.server import ListenError, WebServer, WsgiApp
 
 
 class App:
-    """Answers "ok"; at /wait only once it is let go; at /fail not at all."""
+    """Answers "ok"; at /wait only once it is let go; at /fail not at all; at /nothing with 204."""
 
     def __init__(self) -> None:
         self.entered, self.go = threading.Event(), threading.Event()
@@ -28,6 +28,9 @@ class App:
             self.entered.set()
             assert self.go.wait(20)
         body = environ["wsgi.input"].read() or b"ok"
+        if environ["PATH_INFO"] == "/nothing":
+            start_response("204 NO CONTENT", [])
+            return []
         start_response("200 OK", [("Content-Length", str(len(body)))])
         return [body]
 
@@ -137,6 +140,30 @@ def test_a_connection_is_kept_for_more_requests(serve: Callable[..., WebServer])
         for number in range(3):
             connection.request("POST", "/", str(number))
             assert connection.getresponse().read() == str(number).encode()
+
+
+def test_a_connection_is_kept_after_an_answer_without_a_body(serve: Callable[..., WebServer]) -> None:
+    """Waitress closes it: each accepted webhook (204) needed a connection of its own."""
+    with contextlib.closing(connect(serve())) as connection:
+        connection.connect()
+        first = connection.sock
+        for _ in range(3):
+            connection.request("POST", "/nothing", "x" * 20_000)
+            answer = connection.getresponse()
+            assert (answer.status, answer.read(), answer.getheader("Connection")) == (204, b"", None)
+            assert connection.sock is first
+
+
+@pytest.mark.parametrize("version", ["HTTP/1.0", "HTTP/1.1"])
+def test_a_connection_is_closed_if_the_client_asks_for_it(serve: Callable[..., WebServer], version: str) -> None:
+    with contextlib.closing(connect(serve())) as connection:
+        connection.connect()
+        connection.sock.sendall(f"GET /nothing {version}\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        received = b""
+        while more := connection.sock.recv(4096):
+            received += more
+        assert received.startswith(f"{version} 204 ".encode())
+        assert b"\r\nConnection: close\r\n" in received
 
 
 def test_an_application_that_fails_is_a_503_without_its_words_or_its_path(

@@ -238,7 +238,7 @@ def test_a_full_disk_is_answered_503_and_nothing_acknowledged_is_lost(service: S
 
 
 def test_an_unexpected_failure_is_a_503_without_a_word_of_it(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise KeyError(PERSONAL[0])
 
     with monkeypatch.context() as broken:

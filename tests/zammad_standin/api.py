@@ -125,10 +125,29 @@ def me() -> Answer:
     return jsonify(shown)
 
 
+@api.put("/users/<int:user_id>")
+def update_user(user_id: int) -> Answer:
+    _need("admin.user")
+    user = next(each for each in g.world.users if each.id == user_id)
+    if "group_ids" in _body():  # the whole of them
+        user.groups = {int(number): list(rights) for number, rights in _body()["group_ids"].items()}
+    return jsonify({"id": user.id})
+
+
 @api.get("/groups")
 def groups() -> Answer:
     _need("admin.group", *(["ticket.agent"] if g.world.allow_group_list else []))
     return jsonify(g.world.groups)
+
+
+@api.post("/groups")
+def make_group() -> Answer:
+    _need("admin.group")
+    if any(each["name"].lower() == str(_body().get("name")).lower() for each in g.world.groups):
+        raise ApiError(422, "This object already exists.")
+    made = {"id": max(each["id"] for each in g.world.groups) + 1, "active": True, "note": "", **_body()}
+    g.world.groups.append(made)
+    return jsonify(made), 201
 
 
 @api.get("/ticket_priorities")
@@ -385,3 +404,15 @@ def make_trigger() -> Answer:
     made = {"id": g.world.next_id("trigger"), **sent}
     g.world.triggers.append(made)
     return jsonify(made), 201
+
+
+@api.put("/triggers/<int:number>")
+def update_trigger(number: int) -> Answer:
+    _need("admin.trigger")
+    trigger = next((each for each in g.world.triggers if each["id"] == number), None)
+    if trigger is None:
+        raise ApiError(404, f"Couldn't find Trigger with 'id'={number}")
+    changed = trigger | {key: value for key, value in _body().items() if key in _TRIGGER}
+    g.world.check_trigger(changed)
+    trigger |= changed
+    return jsonify(trigger)

@@ -21,13 +21,14 @@ class InvalidCondition(Exception):
 
 @dataclass(frozen=True)
 class Subject:
-    """A ticket that a condition is held against; `changes` and `action` are of the event that a trigger looks at."""
+    """A ticket that a condition is held against. What follows `tags` is of the event that a trigger looks at."""
 
     row: Mapping[str, Any]
     columns: frozenset[str]
     tags: frozenset[str] = frozenset()
     changes: frozenset[str] = frozenset()
     action: str | None = None
+    article: bool = False
 
 
 @dataclass
@@ -65,16 +66,13 @@ def _block(block: dict[str, Any]) -> Condition:
 def _leaf(block: dict[str, Any]) -> Condition:
     table, _, name = str(block.get("name")).partition(".")
     operator, value = str(block.get("operator")), block.get("value")
-    if table != "ticket" or not name:
-        raise InvalidCondition(f"invalid selector {table}")
-    if operator not in _OPERATORS:
-        raise InvalidCondition(f"operator '{operator}' is invalid")
-    if operator != "has changed" and (value is None or value == []):
-        raise InvalidCondition("pre_condition nil")
+    is_null = operator == "is" and block.get("pre_condition") == "not_set"
+    _check_leaf(table, name, operator, has_value=is_null or value not in (None, []))
 
     def holds(subject: Subject) -> bool:
         if name == "action":
-            return bool(subject.action == value) == (operator == "is")
+            told = subject.article if table == "article" else subject.action == value
+            return told == (operator == "is")
         if operator == "has changed":
             return name in subject.changes
         if name == "tags":
@@ -82,9 +80,18 @@ def _leaf(block: dict[str, Any]) -> Condition:
             return bool(wanted & subject.tags) is (operator == "contains one")
         if name not in subject.columns:
             raise InvalidCondition(f"column tickets.{name} does not exist")
-        return _compare(subject.row.get(name), operator, value)
+        return subject.row.get(name) is None if is_null else _compare(subject.row.get(name), operator, value)
 
     return Condition(holds, {name})
+
+
+def _check_leaf(table: str, name: str, operator: str, *, has_value: bool) -> None:
+    if not name or (table != "ticket" and (table, name) != ("article", "action")):
+        raise InvalidCondition(f"invalid selector {table}")
+    if operator not in _OPERATORS:
+        raise InvalidCondition(f"operator '{operator}' is invalid")
+    if operator != "has changed" and not has_value:
+        raise InvalidCondition("pre_condition nil")
 
 
 def _compare(actual: Any, operator: str, value: Any) -> bool:

@@ -41,7 +41,7 @@ class ZammadStandin:
     """Serve a world on 127.0.0.1, on a free port.
 
     with ZammadStandin(clock) as zammad:
-        zammad.url, zammad.world, zammad.faults, zammad.calls, zammad.hooks
+        zammad.url, zammad.world, zammad.faults, zammad.calls, zammad.before, zammad.hooks
     """
 
     def __init__(self, clock: Callable[[], datetime], *, waits: tuple[float, ...] = WAITS, **settings: Any) -> None:
@@ -49,6 +49,8 @@ class ZammadStandin:
         self.hooks = Sender(self.world, waits)
         self.faults: list[Fault] = []
         self.calls: list[tuple[str, str]] = []
+        # (method, path as of Fault, what a person does right before the first such call is answered)
+        self.before: list[tuple[str, str, Callable[[], object]]] = []
         self.app = make_app(self.world)
         self._server: BaseWSGIServer | None = None
         self._thread: threading.Thread | None = None
@@ -82,6 +84,9 @@ class ZammadStandin:
     def _serve(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         request = Request(environ)
         self.calls.append((request.method, request.path.removeprefix("/api/v1/")))
+        for each in [each for each in self.before if each[0] == request.method and re.search(each[1], request.path)]:
+            self.before.remove(each)
+            each[2]()
         fault = next(
             (each for each in self.faults if each.method == request.method and re.search(each.path, request.path)), None
         )

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -434,6 +434,8 @@ class World:
         """By condition alone. One that cannot be put into SQL finds nothing; an unknown column is an error."""
         try:
             condition = parse(body.get("condition"))
+            for name in condition.attributes - set(self.columns) - {"action", "tags"}:
+                raise InvalidCondition(f"column tickets.{name} does not exist")  # if there are no tickets, too
             found = [row for row in self.tickets.values() if condition.holds(self._subject(row))]
         except InvalidCondition as error:
             if "column" in str(error):
@@ -453,8 +455,11 @@ class World:
         return found[start : start + size]
 
     def _subject(self, row: Row, event: Event | None = None) -> Subject:
-        changes, action = (frozenset(event.changes), event.action) if event else (frozenset(), None)
-        return Subject(row, frozenset(self.columns), frozenset(self.tags.get(row["id"], ())), changes, action)
+        subject = Subject(row, frozenset(self.columns), frozenset(self.tags.get(row["id"], ())))
+        if event is None:
+            return subject
+        article = event.article_id is not None
+        return replace(subject, changes=frozenset(event.changes), action=event.action, article=article)
 
     # Triggers and their webhooks
 

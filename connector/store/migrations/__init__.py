@@ -2,6 +2,21 @@
 
 To add a step: change tables.py, write the next file in versions/ (numbered, `down_revision` the one before), and run
 the store's tests, which compare the two.
+
+**Expand, run both, contract.** Nodes are replaced one by one, so for a while the version before works on the tables of
+the next. A step therefore only adds: a table, a nullable column (or one with a server default), an index. What an
+earlier version does not know it neither fills nor reads. Removing, renaming, tightening waits for a later release, when
+no node needs the old shape any more; that step raises the floor:
+
+    op.execute("UPDATE schema_floor SET revision = '0007'")   # the oldest head that can work on what this step leaves
+
+A program that meets a revision it does not know works on if its own head is the floor or above (revisions are compared
+as text, so they are numbered with four digits), and refuses to start otherwise. Raise it only after all of them know.
+
+**Locks.** A step is one transaction. Adding a column takes a moment; an index on a large table keeps every writer
+waiting while it is built (2 s for a million tickets; webhooks are answered 503 after 5 s, and come again). Give it
+`if_not_exists=True`, so that who has millions of tickets can build it beforehand with CREATE INDEX CONCURRENTLY, and
+say so in the changelog.
 """
 
 from pathlib import Path

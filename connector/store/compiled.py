@@ -1,0 +1,69 @@
+"""Statements of the hot paths: written with SQLAlchemy like the others, compiled once, run on the driver's connection.
+
+SQLAlchemy's own way of running one costs several times what the database needs for it.
+"""
+
+from collections.abc import Iterable
+from typing import Any, cast
+
+from sqlalchemy import ClauseElement, Connection, Dialect, Executable
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.sql.compiler import SQLCompiler
+
+from connector.store.tables import Moment, microseconds, moment_at
+
+Values = dict[str, Any]
+Row = tuple[Any, ...]
+
+
+class Compiled:
+    """A statement for one kind of database. The values of its bindparams are given by name.
+
+    PostgreSQL plans it anew for the values of each run if its execution options say `plan_anew`.
+    """
+
+    def __init__(self, statement: ClauseElement, dialect: Dialect) -> None:
+        is_sqlite = dialect.name == "sqlite"
+        # SQLite's driver takes :names as well as question marks, and names can stand in any order.
+        named = sqlite.dialect(paramstyle="named") if is_sqlite else dialect
+        compiled = cast("SQLCompiler", statement.compile(dialect=named))
+        self.text = str(compiled)
+        given, binds = compiled.params, compiled.bind_names
+        self._constants = {name: given[name] for bind, name in binds.items() if not bind.required}
+        self._moments = [name for bind, name in binds.items() if bind.required and isinstance(bind.type, Moment)]
+        answered = getattr(statement, "exported_columns", ())
+        self._moments_answered = [place for place, column in enumerate(answered) if isinstance(column.type, Moment)]
+        plans_anew = isinstance(statement, Executable) and statement.get_execution_options().get("plan_anew", False)
+        self._how = {"prepare": False} if plans_anew and not is_sqlite else {}  # psycopg's word for it
+
+    def run(self, driver: Any, values: Values) -> Any:
+        """Run it on the driver's connection; its cursor."""
+        return driver.execute(self.text, self._bound(values), **self._how)
+
+    def run_many(self, driver: Any, values: Iterable[Values]) -> None:
+        """Run it once for each set of values."""
+        driver.cursor().executemany(self.text, [self._bound(each) for each in values])
+
+    def rows(self, cursor: Any) -> list[Row]:
+        """What run() answered."""
+        rows: list[Row] = cursor.fetchall()
+        return [self._read(row) for row in rows] if self._moments_answered else rows
+
+    def _bound(self, values: Values) -> Values:
+        bound = {**self._constants, **values}
+        for name in self._moments:
+            if (moment := bound[name]) is not None:
+                bound[name] = microseconds(moment)
+        return bound
+
+    def _read(self, row: Row) -> Row:
+        read = list(row)
+        for place in self._moments_answered:
+            if read[place] is not None:
+                read[place] = moment_at(read[place])
+        return tuple(read)
+
+
+def driver_of(connection: Connection) -> Any:
+    """The driver's own connection, in the same transaction."""
+    return connection.connection.dbapi_connection
