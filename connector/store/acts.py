@@ -8,7 +8,18 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from sqlalchemy import ClauseElement, ColumnElement, Connection, String, bindparam, delete, func, or_, select, update
+from sqlalchemy import (
+    ClauseElement,
+    ColumnElement,
+    Connection,
+    String,
+    bindparam,
+    delete,
+    func,
+    or_,
+    select,
+    update,
+)
 
 from connector.store.compiled import driver_of
 from connector.store.database import Database
@@ -137,9 +148,9 @@ def _started(_database: Database) -> ClauseElement:
 def _comments(_database: Database) -> ClauseElement:
     allowance_from = select(sources.c.allowance_from).where(sources.c.source == _SOURCE).scalar_subquery()
     return select(func.count()).where(
-        and_(
-            acts.c.source == _SOURCE, acts.c.kind == COMMENT, acts.c.started_at >= bindparam("b_moment", type_=Moment())
-        ),
+        acts.c.source == _SOURCE,
+        acts.c.kind == COMMENT,
+        acts.c.started_at >= bindparam("b_moment", type_=Moment()),
         or_(allowance_from.is_(None), acts.c.started_at >= allowance_from),
     )
 

@@ -103,13 +103,13 @@ mount --make-rprivate /
 mount --make-rshared /
 mount -t tmpfs tmpfs /run
 for place in etc opt; do
-  mkdir -p /run/overlay/$place /run/work/$place
-  mount -t overlay overlay -o lowerdir=/$place,upperdir=/run/overlay/$place,workdir=/run/work/$place /$place
+  mkdir -p /run/overlay/$place /run/scratch/$place
+  mount -t overlay overlay -o lowerdir=/$place,upperdir=/run/overlay/$place,workdir=/run/scratch/$place /$place
 done
 mkdir -p /etc/inquiry-connector /opt/inquiry-connector
 cp -rp "$1"/etc/. /etc/inquiry-connector/
-mkdir /run/overlay/built /run/work/built /run/units
-mount -t overlay overlay -o lowerdir="$2",upperdir=/run/overlay/built,workdir=/run/work/built /opt/inquiry-connector
+mkdir /run/overlay/built /run/scratch/built /run/units
+mount -t overlay overlay -o lowerdir="$2",upperdir=/run/overlay/built,workdir=/run/scratch/built /opt/inquiry-connector
 sed -i '1s,.*,#!/opt/inquiry-connector/bin/python,' /opt/inquiry-connector/bin/connector  # as if it was installed there
 cp "$1"/system/* /run/units/
 for place in /tmp /var /etc/systemd /lib/systemd/system /lib/systemd/system-generators; do

@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event, insert, text
+from sqlalchemy import Connection, event, insert
 
-from connector.store import Database, Store, open_database
+from connector.store import Claim, Database, Store, open_database
+from connector.store.compiled import driver_of
 from connector.store.tables import tickets
 from tests.postgres import emptied
-from tests.store.helpers import Sighting, at, claim
+from tests.store.helpers import LEASE, Sighting, at, claim, settle
 
 ROWS = 10_000
+HELD = Claim("office", "7", None, None, "token", 0, 0, None, None, False)
 NEWS = 3_000  # of them, all due for longer than any wait
 
 
@@ -71,13 +73,16 @@ def call_on_new_connections(
 def _sqlite_plans(database: Database, call: Callable[[Store], Any]) -> list[str]:
     said: list[str] = []
     call_on_new_connections(database, call, lambda driver, _record: driver.set_trace_callback(said.append))
-    plans = []
-    for statement in said:
-        if re.match("SELECT|INSERT|UPDATE|DELETE", statement):
-            explained = text(f"EXPLAIN QUERY PLAN {statement}".replace(":", r"\:"))
-            plan = database.read(lambda connection, explained=explained: connection.execute(explained).all())
-            plans.append("\n".join([statement, *(row.detail for row in plan)]))
-    return plans
+    statements = [statement for statement in said if re.match("SELECT|INSERT|UPDATE|DELETE", statement)]
+
+    def explain(connection: Connection) -> list[str]:
+        plans = []
+        for statement in statements:
+            plan = driver_of(connection).execute(f"EXPLAIN QUERY PLAN {statement}")
+            plans.append("\n".join([statement, *(step for *_, step in plan)]))
+        return plans
+
+    return database.read(explain)
 
 
 def _postgresql_plans(database: Database, call: Callable[[Store], Any]) -> list[str]:
@@ -108,6 +113,11 @@ def _postgresql_plans(database: Database, call: Callable[[Store], Any]) -> list[
         pytest.param(lambda store: store.tickets.twins("office", "7", "d7"), id="twins"),
         pytest.param(lambda store: store.tickets.get("office", "CASE-7"), id="by-key-or-id"),
         pytest.param(lambda store: store.acts.done_refs("office", "7"), id="acts"),
+        pytest.param(lambda store: settle(store, HELD, 0), id="settle"),
+        pytest.param(lambda store: store.attention.renew(HELD, at(0), LEASE), id="renew"),
+        pytest.param(lambda store: store.acts.start(HELD, "r", "comment", "call_ncsc", at(0)), id="start"),
+        pytest.param(lambda store: store.acts.finish("office", "7", ["r", "s"], at(0)), id="finish"),
+        pytest.param(lambda store: store.acts.started("office", "7"), id="started"),
         pytest.param(lambda store: store.acts.comments_since("office", at(0)), id="brake"),
     ],
 )
