@@ -97,17 +97,21 @@ def _path(text: str) -> Path:
     return Path(text)
 
 
+# What libpq reads by itself: https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
+_HOW_TO_LOG_IN = ", with the password in a file: ?passfile=/run/secrets/pgpass behind it, or ?service=, or PGPASSFILE"
+
+
 def _database_url(text: str) -> str:
     scheme, separator, rest = text.partition("://")
     if separator and scheme.lower() in {"postgresql", "postgresql+psycopg"}:
         return text
     if separator and scheme.lower().startswith("postgres"):
-        raise ValueError("write PostgreSQL's address as postgresql://user@host/database")
+        raise ValueError("write PostgreSQL's address as postgresql://user@host/database" + _HOW_TO_LOG_IN)
     if scheme.lower().partition("+")[0] != "sqlite" or not rest.startswith("/") or not rest.strip("/"):
         raise ValueError(
             "write sqlite:/// and the path of a file: sqlite:///connector.sqlite3 in the working directory, "
             "sqlite:////var/lib/connector/connector.sqlite3 (four slashes) anywhere else; or, for several nodes, "
-            "postgresql://user@host/database"
+            "postgresql://user@host/database" + _HOW_TO_LOG_IN
         )
     return text
 

@@ -210,7 +210,10 @@ def _checked(url: str) -> URL:
         address = make_url(url)
         backend = address.get_backend_name()
     except (ArgumentError, ValueError):
-        raise UnsuitableUrl("the database URL cannot be read: write sqlite:///connector.sqlite3") from None
+        raise UnsuitableUrl(
+            "the database URL cannot be read: write sqlite:///connector.sqlite3, or postgresql://user@host/database"
+            " with %40 and the like for special characters"
+        ) from None
     if backend not in {"sqlite", "postgresql"}:
         raise UnsuitableUrl(f"{backend} is no database of the connector: write sqlite:///connector.sqlite3")
     return address

@@ -11,12 +11,13 @@ from tests.deploy.dockerfile import read_stages
 from tests.deploy.tools import CONFIGURATION, DEPLOY, IMAGE_USER, SECRETS, read_yaml, run, see_settings, tool
 
 FILES = ["compose.sqlite.yaml", "compose.postgres.yaml"]
-SERVICES = [
+ALL = [(file, *pair) for file in FILES for pair in read_yaml(DEPLOY / file)[0]["services"].items()]
+SERVICES = [pytest.param(name, service, id=f"{file}:{name}") for file, name, service in ALL]
+OURS = [
     pytest.param(name, service, id=f"{file}:{name}")
-    for file in FILES
-    for name, service in read_yaml(DEPLOY / file)[0]["services"].items()
+    for file, name, service in ALL
+    if service["image"] == "inquiry-connector"
 ]
-OURS = [parameter for parameter in SERVICES if parameter.values[1]["image"] == "inquiry-connector"]
 
 
 @pytest.mark.deploy

@@ -98,9 +98,9 @@ def state(built: Path, stranger: int) -> Iterator[Path]:
 @pytest.mark.deploy
 @pytest.mark.timeout(600)
 def test_the_built_environment_stands_by_itself(built: Path, state: Path, stranger: int) -> None:
-    """It holds the connector as a package with its data files, and neither pip nor a path into this checkout."""
+    """It holds the connector as a package, with PostgreSQL's driver, and neither pip nor a path into this checkout."""
     version = run(*in_image(built, stranger, "connector", "--version", folder=state), cwd="/")
-    where = "import connector, importlib.util as u; print(connector.__file__, u.find_spec('pip'))"
+    where = "import connector, psycopg, importlib.util as u; print(connector.__file__, u.find_spec('pip'))"
     package = run(*in_image(built, stranger, "python", "-I", "-c", where, folder=state), cwd="/")
 
     assert version.startswith("connector, version ")

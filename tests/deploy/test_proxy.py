@@ -115,7 +115,7 @@ def configure(folder: Path, site: str, port: int, behind: int, allowed: str | No
         f"{user} daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/logs/error.log;\n"
         f"events {{ }}\nhttp {{\naccess_log off;\n{temporary}include inquiry-connector/{site};\n}}\n"
     )
-    certificate = ["-keyout", folder / "key.pem", "-out", folder / "certificate.pem", "-days", "1"]
+    certificate: list[str | Path] = ["-keyout", folder / "key.pem", "-out", folder / "certificate.pem", "-days", "1"]
     alternative = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
     elliptic = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     run(tool("openssl", "openssl"), "req", "-x509", *elliptic, *certificate, *alternative)
@@ -197,7 +197,7 @@ def test_strangers_are_turned_away(start: Any, web: Web) -> None:
 
 def test_a_burst_of_webhooks_passes(start: Any, web: Web) -> None:
     proxy = start()
-    statuses = []
+    statuses: list[int] = []
 
     def send() -> None:
         statuses.extend(proxy.ask("POST", "/webhooks/cases") for _ in range(50))

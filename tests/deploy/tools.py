@@ -36,7 +36,8 @@ def run(*words: str | Path, **more: Any) -> str:
         words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=240, check=False, **more
     )
     assert result.returncode == 0, f"{words[0]} ended with {result.returncode}:\n{result.stdout}"
-    return result.stdout
+    said: str = result.stdout
+    return said
 
 
 def read_yaml(path: Path) -> list[Any]:
