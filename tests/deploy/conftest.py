@@ -49,7 +49,12 @@ def _build(folder: Path) -> None:
         result = subprocess.run(
             ["/bin/sh", "-ec", command],
             cwd=context,
-            env={**os.environ, "PATH": f"{tools}:{os.environ['PATH']}", "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
+            env={
+                **os.environ,
+                **dict(rest.split("=", 1) for rest in stage.all("ARG")),
+                "PATH": f"{tools}:{os.environ['PATH']}",
+                "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+            },
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -3,6 +3,8 @@
 import http.client
 import json
 import os
+import re
+import shutil
 import ssl
 import subprocess
 import sys
@@ -193,6 +195,26 @@ def test_strangers_are_turned_away(start: Any, web: Web) -> None:
 
     assert proxy.ask("POST", "/webhooks/cases") == 403
     assert web.seen == []
+
+
+def test_another_node_is_asked_when_one_is_down(
+    tmp_path: Path, web: Web, monkeypatch: pytest.MonkeyPatch, start: Any
+) -> None:
+    """The upstream that the file offers, taken in as it says: one node is gone, the other takes all."""
+    written = FOLDER / "inquiry-connector.conf"
+    text = re.sub(r"^#(upstream|    server|    keepalive|\})", r"\1", written.read_text(), flags=re.MULTILINE)
+    text = text.replace(
+        "set $inquiry_connector http://127.0.0.1:8080;", "set $inquiry_connector http://inquiry_connector;"
+    )
+    text = text.replace("127.0.0.1:8081", f"127.0.0.1:{free_port()}").replace("127.0.0.1:8082", f"127.0.0.1:{web.port}")
+    several = tmp_path / "several"
+    shutil.copytree(FOLDER, several)
+    (several / written.name).write_text(text)
+    monkeypatch.setattr("tests.deploy.test_proxy.FOLDER", several)
+    proxy = start()
+
+    assert [proxy.ask("POST", "/webhooks/cases") for _ in range(20)] == [200] * 20
+    assert len(web.seen) == 20
 
 
 def test_a_burst_of_webhooks_passes(start: Any, web: Web) -> None:
