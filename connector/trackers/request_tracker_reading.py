@@ -169,14 +169,15 @@ def refs_in_text(content: object) -> frozenset[str]:
 
 
 def moment(value: object) -> datetime | None:
-    """`2026-11-24T05:02:31Z` as an aware moment in UTC; None for what is not set."""
+    """`2026-11-24T05:02:31Z` as an aware moment in UTC; None for what is not set, or no moment of ours."""
     if not isinstance(value, str) or value in _UNSET:
         return None
     try:
         at = datetime.fromisoformat(value)
-        return at.astimezone(UTC) if at.tzinfo else None
-    except (ValueError, OverflowError):
+    except ValueError:
         return None
+    # At either end of the calendar another time zone's day would lie outside of it.
+    return at.astimezone(UTC) if at.tzinfo and 1 < at.year < 9999 else None
 
 
 def day(value: object) -> date | None:

@@ -176,3 +176,9 @@ def test_the_example_names_statuses_of_that_lifecycle() -> None:
     used = re.findall(r"^  \w+: ([A-Z].*)$", part, re.MULTILINE) + re.findall(r"^  ([A-Z].*): \w+$", part, re.MULTILINE)
     assert len(used) == 12
     assert set(used) <= set(STATUSES)
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
+def test_the_ends_of_the_calendar_are_no_moments(text: str) -> None:
+    """Guards against an OverflowError in `simulate`: in another time zone their day does not exist."""
+    assert moment(text) is None
