@@ -172,7 +172,7 @@ FEW_POINTS = [
 
 
 @pytest.mark.parametrize(
-    "points", [FEW_POINTS, pytest.param(POINTS, marks=[pytest.mark.slow, pytest.mark.timeout(300)])], ids=["few", "all"]
+    "points", [FEW_POINTS, pytest.param(POINTS, marks=[pytest.mark.slow, pytest.mark.timeout(600)])], ids=["few", "all"]
 )
 def test_death_at_each_point(cloud: Office, points: Sequence[Death]) -> None:
     """For each point, a call sheet, two moves, a due date and a recorded moment are due, and the process dies there."""
@@ -196,7 +196,7 @@ def test_death_at_each_point(cloud: Office, points: Sequence[Death]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(480)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(("deployment", "sets"), [("cloud", 12), ("data-center", 8)])
 def test_no_kill_loses_or_doubles_an_act(open_office: Callable[..., Office], deployment: str, sets: int) -> None:
     """Several sets of tickets, one edited after the other, so that there is work at each death."""
