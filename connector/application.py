@@ -11,6 +11,7 @@ from connector.attention.source import Source
 from connector.mapping.loading import Mistake, load_mappings
 from connector.mapping.reading import wanted_fields
 from connector.mapping.schema import Mapping, Secret, SecretError
+from connector.trackers.pace import Pace
 from connector.trackers.port import AccessRefused, Connection, Kind, Markup, Misconfigured, Ticket, Tracker
 
 Clock = Callable[[], datetime]
@@ -39,11 +40,12 @@ def load_sources(path: Path, clock: Clock = utc_now) -> dict[str, Source]:
 
 def make_source(mapping: Mapping, clock: Clock = utc_now) -> Source:
     """A source with its tracker. Makes no call and reads no secret yet."""
-    return Source(mapping, make_tracker(mapping, clock), lambda: _digest_key(mapping))
+    pace = Pace(mapping.tracker.calls_per_second)
+    return Source(mapping, make_tracker(mapping, clock, pace), lambda: _digest_key(mapping), pace=pace)
 
 
-def make_tracker(mapping: Mapping, clock: Clock = utc_now) -> Tracker:
-    """The adapter for the mapping's kind of tracker."""
+def make_tracker(mapping: Mapping, clock: Clock = utc_now, pace: Pace | None = None) -> Tracker:
+    """The adapter for the mapping's kind of tracker. `pace` is asked before each of its calls."""
     settings = mapping.tracker
     connection = Connection(
         url=settings.url,
@@ -54,6 +56,7 @@ def make_tracker(mapping: Mapping, clock: Clock = utc_now) -> Tracker:
         time_zone=mapping.procedure.office.time_zone,
         internal_comments=mapping.comments == "internal",
         clock=clock,
+        pace=pace,
     )
     return kind_of(mapping).make(connection)
 

@@ -31,6 +31,7 @@ from connector.trackers.port import (
     Sighting,
     Ticket,
     TicketGone,
+    Turns,
 )
 from connector.trackers.request_tracker_api import UNSEEN_PAGES, Changed, Json, Page, RequestTrackerApi
 from connector.trackers.request_tracker_reading import (
@@ -95,11 +96,17 @@ class RequestTracker(OneByOne):
         time_zone: ZoneInfo,
         clock: Callable[[], datetime],
         timeout: tuple[float, float] = (5, 30),
+        pace: Turns | None = None,
     ) -> None:
         self._scope, self._fields, self._time_zone, self._clock = scope, tuple(fields), time_zone, clock
         admins_words = "\n".join([scope, *fields]).casefold()
         self._api = RequestTrackerApi(
-            url=url, token=token, timeout=timeout, clock=clock, keep=lambda quoted: quoted.casefold() in admins_words
+            url=url,
+            token=token,
+            timeout=timeout,
+            clock=clock,
+            keep=lambda quoted: quoted.casefold() in admins_words,
+            pace=pace,
         )
         self._texts = _RefsOfTexts(self._api)
         self._commented: set[str] = set()
@@ -449,6 +456,7 @@ def _make(connection: Connection) -> RequestTracker:
         fields=connection.fields,
         time_zone=connection.time_zone,
         clock=connection.clock,
+        pace=connection.pace,
     )
 
 

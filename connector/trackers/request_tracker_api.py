@@ -24,6 +24,7 @@ from connector.trackers.port import (
     Refused,
     TicketGone,
     TrackerError,
+    Turns,
     Unavailable,
 )
 
@@ -84,9 +85,10 @@ class RequestTrackerApi:
         timeout: tuple[float, float],
         clock: Callable[[], datetime],
         keep: Callable[[str], bool],
+        pace: Turns | None = None,
     ) -> None:
         self._base, self._token = f"{url.rstrip('/')}/REST/2.0/", token
-        self._timeout, self._clock, self._keep = timeout, clock, keep
+        self._timeout, self._clock, self._keep, self._pace = timeout, clock, keep, pace
         self._of_thread = threading.local()
         self._sessions_lock = threading.Lock()
         self._sessions: weakref.WeakSet[requests.Session] = weakref.WeakSet()
@@ -194,6 +196,7 @@ class RequestTrackerApi:
             params=params,
             body=body,
             auth=authorize,
+            pace=self._pace,
         )
         now = self._clock()
         error = error_of(answer, call, now)

@@ -38,6 +38,7 @@ from connector.trackers.port import (
     Ticket,
     TicketGone,
     TrackerError,
+    Turns,
     Unavailable,
 )
 from connector.trackers.zammad_api import Json, ZammadApi
@@ -121,6 +122,7 @@ class ZammadTracker(OneByOne):
         internal_comments: bool,
         clock: Callable[[], datetime],
         timeout: tuple[float, float] = (5, 30),
+        pace: Turns | None = None,
     ) -> None:
         self._scope, self._wanted, self._clock = scope, tuple(fields), clock
         self._time_zone, self._internal = time_zone, internal_comments
@@ -131,6 +133,7 @@ class ZammadTracker(OneByOne):
             timeout=timeout,
             clock=clock,
             keep=lambda quoted: quoted == "state" or quoted.casefold() in admins_words,
+            pace=pace,
         )
         self._names = NameBook(self._api, clock)
 
@@ -514,6 +517,7 @@ def _make(connection: Connection) -> ZammadTracker:
         time_zone=connection.time_zone,
         internal_comments=connection.internal_comments,
         clock=connection.clock,
+        pace=connection.pace,
     )
 
 

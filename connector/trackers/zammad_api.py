@@ -12,7 +12,7 @@ from typing import Any
 import requests
 
 from connector.trackers.http import Answer, exchange
-from connector.trackers.port import AccessRefused, Unavailable
+from connector.trackers.port import AccessRefused, Turns, Unavailable
 from connector.trackers.zammad_errors import About, Call, error_of
 
 Json = dict[str, Any]
@@ -34,9 +34,11 @@ class ZammadApi:
         timeout: tuple[float, float],
         clock: Callable[[], datetime],
         keep: Callable[[str], bool],
+        pace: Turns | None = None,
     ) -> None:
         self._base = f"{url.rstrip('/')}/api/v1/"
         self._token, self._timeout, self._clock, self._keep = token, timeout, clock, keep
+        self._pace = pace
         self._lock = threading.Lock()
         self._of_thread = threading.local()
         self._sessions: weakref.WeakSet[requests.Session] = weakref.WeakSet()
@@ -99,6 +101,7 @@ class ZammadApi:
                 params=params,
                 body=body,
                 auth=_bearer_of(token),
+                pace=self._pace,
             )
 
         token = self._current_token()

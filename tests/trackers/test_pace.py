@@ -1,18 +1,24 @@
 """The pace of calls: never faster than allowed, nobody waits for ever, and a stop ends all waiting."""
 
 import itertools
+import re
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connector.application import make_source
+from connector.mapping.loading import load_mapping
 from connector.trackers.pace import LONGEST_WAIT, Pace
 from connector.trackers.port import Edit, RateLimited, Stopping, Unavailable
 from tests.trackers.sites import PracticeSite
+
+EXAMPLES = Path(__file__).parents[2] / "field_mappings"
 
 
 @given(st.floats(0.05, 1000), st.lists(st.floats(0, 3), min_size=1, max_size=40))
@@ -127,3 +133,29 @@ def test_a_call_whose_turn_does_not_come_is_not_made(either: PracticeSite) -> No
     with pytest.raises(Stopping):
         tracker.edit(ticket, Edit(comment="Call"))
     assert either.calls() == []
+
+
+@pytest.mark.parametrize("example", ["jira-cloud", "jira-data-center", "request-tracker", "zammad"])
+def test_a_mapping_s_pace_is_asked_before_every_call_of_its_tracker(
+    example: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guards against a `calls_per_second` that the mapping takes and nobody heeds."""
+    text = (EXAMPLES / f"{example}.example.yaml").read_text(encoding="utf-8")
+    text = re.sub(r"^(  url:\s*)\S+", r"\1http://127.0.0.1:9", text, flags=re.MULTILINE)
+    text = re.sub(
+        r"^  token:.*$", f"  token: {{file: {tmp_path}/token}}\n  calls_per_second: 50", text, flags=re.MULTILINE
+    )
+    (tmp_path / "token").write_text("1-2-3-4")
+    (tmp_path / "cases.yaml").write_text(text, encoding="utf-8")
+    source = make_source(load_mapping(tmp_path / "cases.yaml"))
+    turns: list[Pace] = []
+
+    def wait(pace: Pace) -> None:
+        turns.append(pace)
+
+    monkeypatch.setattr(Pace, "wait", wait)
+    with pytest.raises(Unavailable):  # nobody listens there
+        list(source.tracker.changed_since(None))
+    source.tracker.close()
+    assert source.pace.per_second == 50
+    assert turns == [source.pace]
