@@ -191,8 +191,8 @@ class Tracker(Protocol):
         reached, NotKept for a part that was dropped without the rest, Refused for what this ticket does not take, and
         the other TrackerErrors.
 
-        Who closes or moves the ticket after it was looked at wins: then nothing more is put on it, as far as that can be
-        known before the call (Refused), or the move alone is left out where the ticket is still open.
+        Who closes or moves the ticket after it was looked at wins: then nothing more is put on it, as far as that can
+        be known before the call (Refused), or the move alone is left out where the ticket is still open.
         """
 
     def recheck(self, ticket: Ticket, refs: Collection[str]) -> None:
