@@ -74,13 +74,11 @@ class Jira:
         self._statuses = {each.name: _dumped(shapes.status(world, each)) for each in world.statuses.values()}
         self._fields = _dumped(shapes.field_details(world))
         self._transitions = _dumped(
-            {
-                "transitions": [
-                    {"id": str(11 + 10 * number), "name": f"To {name}", "to": json.loads(self._statuses[name])}
-                    | {"hasScreen": False, "isGlobal": True, "isInitial": False, "isAvailable": True, "looped": False}
-                    for number, (name, _) in enumerate(STATUSES)
-                ]
-            }
+            [
+                {"id": str(11 + 10 * number), "name": f"To {name}", "to": json.loads(self._statuses[name])}
+                | {"hasScreen": False, "isGlobal": True, "isInitial": False, "isAvailable": True, "looped": False}
+                for number, (name, _) in enumerate(STATUSES)
+            ]
         )
         self._targets = {str(11 + 10 * number): name for number, (name, _) in enumerate(STATUSES)}
         self.tickets: dict[int, Ticket] = {}
@@ -113,7 +111,8 @@ class Jira:
     def _issue(self, number: int) -> bytes:
         ticket = self.ticket(number)
         template = self._fresh if number >= FRESH else self._waiting
-        return template.filled(number, ticket, self._statuses[ticket.status])
+        issue = template.filled(number, ticket, self._statuses[ticket.status])
+        return issue[:-1] + b',"transitions":' + self._transitions + b"}"  # as the connector asks by `expand`
 
     # One method for each kind of call
 
@@ -150,7 +149,7 @@ class Jira:
         return 200, b'{"issues":[' + issues + b'],"issueErrors":[]}'
 
     def _transitions_of(self, *_: object) -> _Answer:
-        return 200, self._transitions
+        return 200, b'{"transitions":' + self._transitions + b"}"
 
     def _move(self, number: int, _query: object, body: Any) -> _Answer:
         self.ticket(number).status = self._targets[str(body["transition"]["id"])]
