@@ -1,5 +1,6 @@
 """Processes that a benchmark starts: waited for, weighed by what the kernel says of them, and ended."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -85,8 +86,9 @@ def wait_until(condition: Callable[[], object], what: str, seconds: float = PATI
 def _family(pid: int) -> list[int]:
     family = [pid]
     for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            family += _family(int(child))
+        with contextlib.suppress(FileNotFoundError):  # a thread that has just ended
+            for child in (task / "children").read_text().split():
+                family += _family(int(child))
     return family
 
 
