@@ -39,6 +39,7 @@ from connector.store.acts import note_adopted
 from connector.store.bell import Ring
 from connector.store.compiled import driver_of
 from connector.store.database import Database
+from connector.store.errors import DatabaseError
 from connector.store.news import at, has_news, is_stuck, is_ticket, noticed, raised, upsert
 from connector.store.sources import Heard
 from connector.store.tables import ERROR_LENGTH, NOW, Moment, tickets
@@ -206,25 +207,20 @@ class Attention:
         """Lease due tickets until `now + lease`: of each source up to its limit, the longest due first.
 
         At least half of those of each source (rounded up) are waits that have passed, as long as there are such, so
-        that a burst of webhooks never starves them; the others are whatever has been due longest.
+        that a burst of webhooks never starves them; the others are whatever has been due longest. Each source's are
+        leased in a transaction of its own.
         """
-        due = [
-            (source, limit)
-            for source, limit in limits.items()
-            if limit > 0 and self._database.look(lanes.anything_due, b_source=source, now=now)
-        ]
-        if not due:
-            return []
         token = secrets.token_hex(16)
-
-        def take(connection: Connection) -> list[Claim]:
-            return [
-                _claim(source, row, token)
-                for source, limit in due
-                for row in lanes.take(self._database, connection, source, limit, now, lease, token)
-            ]
-
-        return self._database.write(take)
+        claims: list[Claim] = []
+        for source, limit in limits.items():
+            try:
+                rows = lanes.take(self._database, source, limit, now, lease, token) if limit > 0 else []
+            except DatabaseError:
+                if not claims:
+                    raise
+                break  # those of the sources before are leased: whoever asked must hear of them
+            claims += [_claim(source, row, token) for row in rows]
+        return claims
 
     def renew(self, claim: Claim, now: datetime, lease: timedelta) -> bool:
         """Keep the claim until `now + lease`. False if the ticket was given to another worker."""
@@ -385,7 +381,7 @@ def _held(claim: Claim) -> tuple[ColumnElement[bool], ...]:
 
 def _claim(source: str, row: Any, token: str) -> Claim:
     """A Claim of a row of lanes.take()."""
-    _, ticket_id, key, stage, failures, config_hash, receipt_digest, attended_at, correlation_id, attempts = row
+    _, ticket_id, key, stage, attempts, failures, config_hash, receipt_digest, first_look, correlation_id = row
     return Claim(
         source=source,
         ticket_id=ticket_id,
@@ -396,7 +392,7 @@ def _claim(source: str, row: Any, token: str) -> Claim:
         failures=failures,
         config_hash=config_hash,
         receipt_digest=receipt_digest,
-        first_look=attended_at is None,
+        first_look=bool(first_look),  # SQLite has no booleans
         correlation_id=correlation_id,
     )
 

@@ -19,7 +19,7 @@ Row = tuple[Any, ...]
 class Compiled:
     """A statement for one kind of database. The values of its bindparams are given by name.
 
-    PostgreSQL plans it anew for the values of each run if its execution options say `plan_anew`.
+    PostgreSQL plans it at its first run on a connection, and not after a few, if its execution options say `planned`.
     """
 
     def __init__(self, statement: ClauseElement, dialect: Dialect) -> None:
@@ -33,8 +33,8 @@ class Compiled:
         self._moments = [name for bind, name in binds.items() if bind.required and isinstance(bind.type, Moment)]
         answered = getattr(statement, "exported_columns", ())
         self._moments_answered = [place for place, column in enumerate(answered) if isinstance(column.type, Moment)]
-        plans_anew = isinstance(statement, Executable) and statement.get_execution_options().get("plan_anew", False)
-        self._how = {"prepare": False} if plans_anew and not is_sqlite else {}  # psycopg's word for it
+        planned = isinstance(statement, Executable) and statement.get_execution_options().get("planned", False)
+        self._how = {"prepare": True} if planned and not is_sqlite else {}  # psycopg's word for it
 
     def run(self, driver: Any, values: Values) -> Any:
         """Run it on the driver's connection; its cursor."""
@@ -43,6 +43,11 @@ class Compiled:
     def run_many(self, driver: Any, values: Iterable[Values]) -> None:
         """Run it once for each set of values."""
         driver.cursor().executemany(self.text, [self._bound(each) for each in values])
+
+    def run_each(self, driver: Any, values: Values, each: Iterable[Values]) -> None:
+        """Run it once for each, the other `values` being the same for all. No moment is among those of each."""
+        bound = self._bound({**dict.fromkeys(self._moments), **values})
+        driver.cursor().executemany(self.text, [{**bound, **own} for own in each])
 
     def rows(self, cursor: Any) -> list[Row]:
         """What run() answered."""

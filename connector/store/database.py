@@ -13,6 +13,7 @@ from connector.store import migrations, schema
 from connector.store.compiled import Compiled, Row, Values, driver_of
 from connector.store.errors import DatabaseError, OlderSchema, UnsuitableUrl, is_worth_repeating, translated
 from connector.store.group import GroupCommit
+from connector.store.kept import KeptConnection
 from connector.store.sqlite import FileLock, checked_path, create_file, run_outside, sqlite_engine
 
 _T = TypeVar("_T")
@@ -30,6 +31,7 @@ class Database:
         self.on_error: Callable[[DatabaseError], None] = lambda _error: None  # told of each failure, to count it
         self._writing = engine.execution_options(writes=True)
         self._group = GroupCommit(self._writing) if self.is_sqlite else None
+        self._kept = KeptConnection(engine)
         self._lock = lock
         self._compiled: dict[Statement, Compiled] = {}
 
@@ -51,6 +53,14 @@ class Database:
         """The rows of one SELECT, by the shortest way. `values` are those of its bindparams."""
         compiled = self.compiled(statement)
         return self._repeating(lambda: self._alone(compiled, values, compiled.rows))
+
+    def head(self, statement: "Statement", **values: Any) -> list[Row]:
+        """The rows of one statement that reads the head of an index, on a connection that is kept for such.
+
+        If it writes (PostgreSQL), what it wrote is committed, and it is safe to repeat.
+        """
+        compiled = self.compiled(statement)
+        return self._repeating(lambda: self._on_kept(compiled, values))
 
     def put(self, statement: "Statement", **values: Any) -> int:
         """Run one statement that is safe to repeat, and commit it durably, by the shortest way; the rows it changed."""
@@ -98,6 +108,9 @@ class Database:
 
     def close(self) -> None:
         """Give back every connection, and the file to other processes. May be called twice."""
+        self._kept.close()
+        if self._group is not None:
+            self._group.close()
         self.engine.dispose()
         if self._lock is not None:
             self._lock.release()
@@ -137,6 +150,14 @@ class Database:
             raise _WorthRepeating from error
         finally:
             pooled.close()
+
+    def _on_kept(self, compiled: Compiled, values: Values) -> list[Row]:
+        try:
+            return self._kept.use(lambda driver: compiled.rows(compiled.run(driver, values)))
+        except Exception as error:
+            if is_worth_repeating(error):
+                raise _WorthRepeating from error
+            raise
 
     @contextlib.contextmanager
     def _translating(self) -> Iterator[None]:

@@ -36,6 +36,7 @@ class GroupCommit:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine  # its transactions are for writing
         self.lock = threading.Lock()  # held by whoever writes
+        self._connection: Connection | None = None  # kept: the way through the pool costs more than a small write
         self._waiting: deque[_Job[Any]] = deque()
 
     def run(self, work: Callable[[Connection], _T]) -> _T:
@@ -52,18 +53,37 @@ class GroupCommit:
             raise job.error
         return job.result  # type: ignore[return-value]  # a job without an error has its result
 
+    def close(self) -> None:
+        """Close the connection. May be called twice."""
+        with self.lock:
+            self._drop()
+
     def _commit_waiting(self) -> None:
         jobs = [self._waiting.popleft() for _ in range(min(len(self._waiting), _MOST))]
         try:
-            with self._engine.begin() as connection:
-                for job in jobs:
-                    self._do(job, connection, alone=len(jobs) == 1)
+            if self._connection is None:
+                self._connection = self._engine.connect()
+            connection = self._connection
+            driver = driver_of(connection)
+            driver.execute("BEGIN IMMEDIATE")
+            for job in jobs:
+                self._do(job, connection, alone=len(jobs) == 1)
+            driver.execute("COMMIT")
+            if connection.in_transaction():  # as far as SQLAlchemy knows, if a job went through it
+                connection.commit()
         except BaseException as error:  # noqa: BLE001  # raised again by each of those whose work is lost with it
             for job in jobs:
                 job.error = job.error or error
+            self._drop()
         finally:
             for job in jobs:
                 job.done = True
+
+    def _drop(self) -> None:
+        """Take back what was not committed; the next to write gets a new connection."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
 
     def _do(self, job: _Job[Any], connection: Connection, *, alone: bool) -> None:
         """Do one job of the transaction. If it fails it is taken back, and its neighbours are none the worse."""

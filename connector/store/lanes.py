@@ -3,105 +3,134 @@
 The lane of passed waits has an index without news: a burst of ten thousand webhooks does not lie in it. The other lane
 is all that is due. Both go by the moment since which a ticket has been due.
 
-PostgreSQL plans them anew each time: a plan for any limit and any moment, made while the table was small, would read
-and sort all of it when it is large.
+On PostgreSQL a claim is one statement, and so one round trip. On SQLite, which has RETURNING only since 3.35, the lanes
+are read first, and then the leases are written by the number that SQLite gives to each row.
 """
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     ClauseElement,
     ColumnElement,
-    Connection,
+    Integer,
+    Select,
     String,
-    Update,
     any_,
     bindparam,
     case,
     func,
     literal,
-    or_,
+    literal_column,
     select,
+    type_coerce,
     update,
 )
 
-from connector.store.compiled import Row, driver_of
-from connector.store.database import Database
-from connector.store.news import is_free
+from connector.store.compiled import Row, Values, driver_of
+from connector.store.database import Database, Statement
+from connector.store.news import has_news, is_free
 from connector.store.tables import NOW, Moment, tickets
 
 _SOURCE, _TOKEN = bindparam("b_source", type_=String()), bindparam("b_token", type_=String())
+_LIMIT, _HALF = bindparam("b_limit", type_=Integer()), bindparam("b_half", type_=Integer())
+_NUMBER = literal_column("tickets.rowid", Integer())  # which is quicker for SQLite than source and id
+_IS_NUMBER = _NUMBER.op("=")(bindparam("b_number"))
 # A lease still noted on a free ticket was outlived: that look failed, and a ticket that kills workers must not go on.
 _ATTEMPTS = tickets.c.attempts + case((tickets.c.lease_token.is_(None), 0), else_=1)
-_TAKEN = {
-    "lease_token": _TOKEN,
-    "lease_until": bindparam("until", type_=Moment()),
-    "claimed_news": tickets.c.news,
-    "attempts": _ATTEMPTS,
-}
-_SHOWN = ("attend_at", "ticket_id", "key", "stage", "failures", "config_hash", "receipt_digest", "attended_at")
-_ANEW = {"plan_anew": True}
-_ROW = [*(tickets.c[name] for name in _SHOWN), tickets.c.correlation_id]
+_NO_NEWS = tickets.c.news == tickets.c.claimed_news
+_LEASE: dict[str, Any] = {"lease_token": _TOKEN, "lease_until": bindparam("until", type_=Moment())}
+
+_Found = tuple[int, bool, Row]  # its number, whether there is news, and what is shown of it
 
 
-def anything_due(_database: Database) -> ClauseElement:
-    """Whether the source has a ticket that is due and in nobody's hand: a row, or none."""
-    # In order, so that the index is used also where most tickets are due.
-    due = (tickets.c.source == _SOURCE, tickets.c.attend_at <= NOW, is_free(NOW))
-    return select(literal(1)).where(*due).order_by(tickets.c.attend_at).limit(1).execution_options(**_ANEW)
-
-
-def take(
-    database: Database, connection: Connection, source: str, limit: int, now: datetime, lease: timedelta, token: str
-) -> list[Row]:
+def take(database: Database, source: str, limit: int, now: datetime, lease: timedelta, token: str) -> list[Row]:
     """Lease up to `limit` due tickets of the source, half of them (rounded up) passed waits while there are such.
 
-    Rows of (attend_at, ticket_id, key, stage, failures, config_hash, receipt_digest, attended_at, correlation_id,
-    attempts), the longest due first.
+    Rows of (due since, ticket_id, key, stage, attempts, failures, config_hash, receipt_digest, first_look,
+    correlation_id), the longest due first.
     """
     values = {"b_source": source, "b_token": token, "now": now, "until": now + lease}
-    driver = driver_of(connection)
-    rows: list[Row] = []
-    for lane, most in ((_waits, (limit + 1) // 2), (_all, limit)):
-        if most > len(rows):
-            chosen = database.compiled(lane)
-            taken = chosen.rows(chosen.run(driver, {**values, "b_limit": most - len(rows)}))
-            if database.is_sqlite:
-                leases = [{**values, "b_ticket_id": ticket_id} for _, ticket_id, *_ in taken]
-                database.compiled(_lease).run_many(driver, leases)
-            rows += taken
+    values |= {"b_limit": limit, "b_half": (limit + 1) // 2}
+    if not database.is_sqlite:
+        rows = database.head(_taking, **values)
+    elif database.head(_anything_due, b_source=source, now=now):
+        rows = database.write(lambda connection: _read_and_lease(database, driver_of(connection), values))
+    else:
+        rows = []
     return sorted(rows, key=lambda row: row[0])
 
 
-def _waits(database: Database) -> ClauseElement:
-    return _taking(database, tickets.c.news == tickets.c.claimed_news)
+def _read_and_lease(database: Database, driver: Any, values: Values) -> list[Row]:
+    def read(lane: Statement) -> list[_Found]:
+        chosen = database.compiled(lane)
+        return [
+            (number, bool(is_news), tuple(row)) for number, is_news, *row in chosen.rows(chosen.run(driver, values))
+        ]
+
+    limit, half = values["b_limit"], values["b_half"]
+    found = read(_all)
+    if len(found) == limit and sum(not is_news for _, is_news, _ in found) < half:
+        waits = read(_waits)
+        numbers = {number for number, _, _ in waits}
+        found = [*waits, *(each for each in found if each[0] not in numbers)][:limit]
+    for statement, with_news in ((_lease, False), (_lease_news, True)):
+        leases = [{"b_number": number, "b_attempts": row[4]} for number, is_news, row in found if is_news == with_news]
+        if leases:
+            database.compiled(statement).run_each(driver, values, leases)
+    return [row for _, _, row in found]
 
 
-def _all(database: Database) -> ClauseElement:
-    return _taking(database)
+def _anything_due(_database: Database) -> ClauseElement:
+    """Whether the source has a ticket that is due and in nobody's hand: a row, or none."""
+    # In order, so that the index is used also where most tickets are due.
+    return _due(literal(1)).limit(1)
 
 
-def _taking(database: Database, *lane: ColumnElement[bool]) -> ClauseElement:
-    """Take the first of a lane. One statement on PostgreSQL; SQLite has RETURNING only since 3.35, and reads first."""
-    mine = tickets.c.lease_token == _TOKEN  # even if the lease is of no length
-    due = (
-        select(*([*_ROW, _ATTEMPTS] if database.is_sqlite else [tickets.c.ticket_id]))
-        .where(tickets.c.source == _SOURCE, tickets.c.attend_at <= NOW, is_free(NOW), *lane)
-        .where(or_(tickets.c.lease_token.is_(None), ~mine))
-        .order_by(tickets.c.attend_at)
-        .limit(bindparam("b_limit"))
-        .with_for_update(skip_locked=True)
-    )
-    if database.is_sqlite:
-        return due
-    # An array is made once, while PostgreSQL may run a subquery that locks rows more than once and so pass the limit.
-    chosen = tickets.c.ticket_id == any_(func.array(due.scalar_subquery()))
-    return _marking(chosen).returning(*_ROW, tickets.c.attempts).execution_options(**_ANEW)
+def _waits(_database: Database) -> ClauseElement:
+    return _due(_NUMBER, has_news, *_shown(_ATTEMPTS)).where(_NO_NEWS).limit(_HALF)
+
+
+def _all(_database: Database) -> ClauseElement:
+    return _due(_NUMBER, has_news, *_shown(_ATTEMPTS)).limit(_LIMIT)
 
 
 def _lease(_database: Database) -> ClauseElement:
-    return _marking(tickets.c.ticket_id == bindparam("b_ticket_id"))
+    # What is not mentioned costs nothing: a lease alone leaves the indexes of both lanes as they are.
+    return update(tickets).where(_IS_NUMBER).values(**_LEASE, attempts=bindparam("b_attempts"))
 
 
-def _marking(chosen: ColumnElement[bool]) -> Update:
-    return update(tickets).where(tickets.c.source == _SOURCE, chosen).values(**_TAKEN)
+def _lease_news(_database: Database) -> ClauseElement:
+    values = {**_LEASE, "attempts": bindparam("b_attempts"), "claimed_news": tickets.c.news}
+    return update(tickets).where(_IS_NUMBER).values(**values)
+
+
+def _taking(_database: Database) -> ClauseElement:
+    """Both lanes in one statement (PostgreSQL)."""
+    ticket = tickets.c.ticket_id
+    waits = _due(ticket).where(_NO_NEWS).limit(_HALF).with_for_update(skip_locked=True).cte("waits")
+    left = _LIMIT - select(func.count()).select_from(waits).scalar_subquery()
+    # What the statement has locked itself it does not skip.
+    others = _due(ticket).where(ticket.not_in(select(waits.c.ticket_id))).limit(left)
+    rest = others.with_for_update(skip_locked=True, of=tickets).cte("rest")
+    both = select(waits.c.ticket_id).union_all(select(rest.c.ticket_id))
+    # An array is made once, while PostgreSQL may run a subquery that locks rows more than once and so pass the limit.
+    chosen = ticket == any_(func.array(both.scalar_subquery()))
+    taken = update(tickets).where(tickets.c.source == _SOURCE, chosen)
+    values = {**_LEASE, "attempts": _ATTEMPTS, "claimed_news": tickets.c.news}
+    return taken.values(**values).returning(*_shown(tickets.c.attempts)).execution_options(planned=True)
+
+
+def _due(*columns: ColumnElement[Any]) -> Select[Any]:
+    """What is due and in nobody's hand, the longest due first."""
+    due = (tickets.c.source == _SOURCE, tickets.c.attend_at <= NOW, is_free(NOW))
+    return select(*columns).where(*due).order_by(tickets.c.attend_at)
+
+
+def _shown(attempts: ColumnElement[int]) -> list[ColumnElement[Any]]:
+    row = tickets.c
+    since = type_coerce(row.attend_at, BigInteger)  # as it is stored: it is only compared
+    first_look = row.attended_at.is_(None)
+    shown = [row.ticket_id, row.key, row.stage, attempts, row.failures, row.config_hash, row.receipt_digest]
+    return [since, *shown, first_look, row.correlation_id]

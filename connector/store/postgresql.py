@@ -42,6 +42,15 @@ _SESSION = f"""
            set_config('default_transaction_isolation', 'read committed', false)
 """
 
+# For statements that read the head of an index and nothing else, planned once for all values: whatever the table was
+# like at that time, it is read in the index's order and never sorted.
+_HEADS = """
+    SELECT set_config('plan_cache_mode', 'force_generic_plan', false),
+           set_config('enable_seqscan', 'off', false),
+           set_config('enable_bitmapscan', 'off', false),
+           set_config('enable_sort', 'off', false)
+"""
+
 
 class _NoAnswer(NoAnswer, psycopg.OperationalError):
     """Patience is at its end."""
@@ -85,6 +94,11 @@ def connect(engine: Engine) -> PatientConnection:
     """A connection like those of the engine, but outside of its pool. Raises psycopg.Error."""
     _, parameters = engine.dialect.create_connect_args(engine.url)
     return _opened(dict(parameters))
+
+
+def use_for_heads(connection: PatientConnection) -> None:
+    """Make it a connection for statements that read the head of an index. Raises psycopg.Error."""
+    connection.execute(_HEADS)
 
 
 def postgresql_engine(address: URL) -> Engine:

@@ -2,11 +2,11 @@
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from sqlalchemy import ClauseElement, ColumnElement, Connection, bindparam, func, or_, select, update
 
@@ -16,7 +16,10 @@ from connector.store.errors import DatabaseError
 from connector.store.tables import ERROR_LENGTH, sources, tickets
 from connector.store.tickets import ANSWERED
 
-_LARGE, _KEEP_SECONDS = 50_000, 15.0
+_T = TypeVar("_T")
+_STAGES_SECONDS = 5.0  # that the count of a source's tickets by stage is kept at least: each of them is counted
+_KEPT_COSTS = 50  # a count is kept for so many times as long as it took, so that counting takes 2 % of the time at most
+_KEPT_SECONDS = 60.0  # and no longer, whatever it took
 _HEARD_EVERY = timedelta(seconds=10)
 
 
@@ -56,7 +59,9 @@ class Sources:
         """`ring` is called when a source was let go, for which another process may have a free hand."""
         self._database = database
         self._ring = ring
-        self._kept: dict[str, tuple[float, dict[str | None, int]]] = {}
+        self._round_at: float | None = None  # monotonic
+        self._stages = _Tally[dict[str | None, int]](_STAGES_SECONDS)
+        self._due = _Tally[tuple[int, datetime | None, int]]()
 
     def get(self, source: str) -> SourceState:
         """The source as it stands."""
@@ -73,6 +78,11 @@ class Sources:
     def attended(self, source: str, now: datetime) -> None:
         """An attention round succeeded."""
         self._set(source, attended_at=now)
+        self._round_at = time.monotonic()
+
+    def round_age(self) -> timedelta | None:
+        """How long ago this process noted a good attention round, by no clock that can be set; None: never yet."""
+        return None if self._round_at is None else timedelta(seconds=time.monotonic() - self._round_at)
 
     def heard(self, source: str, now: datetime) -> None:
         """An authentic webhook came that is about no ticket. (Attention.notice notes it for the others.)"""
@@ -105,13 +115,19 @@ class Sources:
         return released
 
     def snapshot(self, names: Sequence[str], now: datetime) -> list[SourceCounts]:
-        """The counts of these sources, in this order. Of a large source the stages are up to 15 seconds old."""
+        """The counts of these sources, in this order.
+
+        Each is kept for 50 times as long as it took, that of the stages for five seconds at least, and none for more
+        than a minute: so old may they be, however often they are asked for.
+        """
         return [self._counts(source, now) for source in names]
 
     def _counts(self, source: str, now: datetime) -> SourceCounts:
-        stages = dict(self._stages(source))
+        stages = dict(self._stages.get(source, lambda: self._database.read(partial(_count_stages, source))))
         unattended = stages.pop(None, 0)
-        due_count, oldest_due_at, stuck = self._database.read(partial(_count_due, source, now))
+        due_count, oldest_due_at, stuck = self._due.get(
+            source, lambda: self._database.read(partial(_count_due, source, now))
+        )
         return SourceCounts(
             source=source,
             open=unattended + sum(stages.values()) - stages.get(ANSWERED, 0),
@@ -122,16 +138,6 @@ class Sources:
             stages={stage: count for stage, count in stages.items() if stage is not None},
         )
 
-    def _stages(self, source: str) -> dict[str | None, int]:
-        """How many tickets are in which stage. A million of them take a database a tenth of a second to count."""
-        kept = self._kept.get(source)
-        if kept is not None and time.monotonic() < kept[0]:
-            return kept[1]
-        stages = self._database.read(partial(_count_stages, source))
-        if sum(stages.values()) >= _LARGE:
-            self._kept[source] = (time.monotonic() + _KEEP_SECONDS, stages)
-        return stages
-
     def _set(self, source: str, where: ColumnElement[bool] | None = None, **values: Any) -> None:
         """Write the values; over those of a known source only `where` that holds."""
         put = (
@@ -140,6 +146,26 @@ class Sources:
             .on_conflict_do_update(index_elements=[sources.c.source], set_=values, where=where)
         )
         self._database.write(lambda connection: connection.execute(put))
+
+
+class _Tally(Generic[_T]):
+    """What was counted of each source, kept for a time that grows with what it cost to count."""
+
+    def __init__(self, at_least: float = 0.0) -> None:
+        """`at_least`: seconds for which it is kept even if it cost nothing."""
+        self._at_least = at_least
+        self._found: dict[str, tuple[float, _T]] = {}  # source -> until when (monotonic), what
+
+    def get(self, source: str, count: Callable[[], _T]) -> _T:
+        """What was counted, or counted anew."""
+        began = time.monotonic()
+        known = self._found.get(source)
+        if known is not None and began < known[0]:
+            return known[1]
+        found, ended = count(), time.monotonic()
+        keep = min(max(self._at_least, _KEPT_COSTS * (ended - began)), _KEPT_SECONDS)
+        self._found[source] = (ended + keep, found)
+        return found
 
 
 def _state(_database: Database) -> ClauseElement:

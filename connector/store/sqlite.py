@@ -57,6 +57,8 @@ def sqlite_engine(address: URL, busy_seconds: float) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begun(connection: Connection) -> None:
+        if connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]  # of sqlite3
+            return  # the writer's own (group.py)
         # A transaction that reads first and writes later could be refused half-way: writers say so at the start.
         writes = connection.get_execution_options().get("writes", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from connector.store import Claim, Store, TicketState
+from connector.store import Claim, Database, Store, TicketState
 
 START = datetime(2026, 3, 1, 15, 15, 0, 123456, tzinfo=UTC)
 LEASE = timedelta(minutes=5)
@@ -54,3 +54,11 @@ def state(store: Store, ticket_id: str = "1", source: str = "office") -> TicketS
     found = store.tickets.get(source, ticket_id)
     assert found is not None
     return found
+
+
+def close_connections(database: Database) -> None:
+    """All that there are; the next to be used are new."""
+    database._kept.close()
+    if database._group is not None:
+        database._group.close()
+    database.engine.dispose()

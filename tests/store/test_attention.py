@@ -1,10 +1,12 @@
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from connector.store import Claim, Store
+from connector.store import Claim, Database, Store, lanes
+from connector.store.errors import DatabaseError
 from tests.store.helpers import LEASE, START, Sighting, at, attended, claim, claim_one, settle, state
 
 
@@ -450,3 +452,21 @@ class TestMarkStale:
         store.attention.notice("office", "1", None, at(1))
         store.attention.stick(claim_one(store, 1), now=at(1), error="refused")
         assert store.attention.mark_stale("office", "c2", at(2), 10) == 0
+
+
+def test_what_was_claimed_is_told_though_the_next_source_cannot_be_read(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take = lanes.take
+
+    def only_the_office(database: Database, source: str, *rest: Any) -> Any:
+        if source != "office":
+            raise DatabaseError("gone")
+        return take(database, source, *rest)
+
+    monkeypatch.setattr(lanes, "take", only_the_office)
+    for source in ("office", "clinic"):
+        store.attention.notice(source, "1", "CASE-1", at(0))
+    assert [held.source for held in claim(store, 0, 10, ["office", "clinic"])] == ["office"]
+    with pytest.raises(DatabaseError):
+        claim(store, 0, 10, ["clinic"])

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, event, insert, select, text
 
 from connector.store import Database, errors, open_database
 from connector.store.tables import sources
+from tests.store.helpers import close_connections
 
 Outcome = int | Exception
 
@@ -24,11 +25,21 @@ def database(tmp_path: Path) -> Iterator[Database]:
 
 @pytest.fixture
 def commits(database: Database) -> list[str]:
-    """What is said at the beginning and at the end of transactions."""
+    """What is said at the beginning and at the end of transactions that write."""
     said: list[str] = []
-    event.listen(database.engine, "begin", lambda _connection: said.append("begin"))
-    event.listen(database.engine, "commit", lambda _connection: said.append("commit"))
+    on_new_connections(
+        database,
+        lambda driver: driver.set_trace_callback(
+            lambda statement: said.append(statement) if statement in {"BEGIN IMMEDIATE", "COMMIT"} else None
+        ),
+    )
     return said
+
+
+def on_new_connections(database: Database, prepare: Callable[[sqlite3.Connection], object]) -> None:
+    """Close those that there are, and do this with each that is made from now on."""
+    close_connections(database)
+    event.listen(database.engine, "connect", lambda driver, _record: prepare(driver))
 
 
 def put(name: str) -> Callable[[Connection], int]:
@@ -80,14 +91,14 @@ def test_all_that_wait_are_committed_at_once_and_each_is_told_its_own_result(
 ) -> None:
     names = ["a", "bb", "ccc", "dddd"]
     assert at_once(database, [put(name) for name in names]) == [1, 2, 3, 4]
-    assert commits == ["begin", "commit"]
+    assert commits == ["BEGIN IMMEDIATE", "COMMIT"]
     assert there(database) == set(names)
 
 
 def test_a_crowd_is_served_in_several_turns(database: Database, commits: list[str]) -> None:
     names = [f"{number:03}" for number in range(100)]
     assert at_once(database, [put(name) for name in names]) == [3] * 100
-    assert commits == ["begin", "commit"] * 2
+    assert commits == ["BEGIN IMMEDIATE", "COMMIT"] * 2
     assert there(database) == set(names)
 
 
@@ -96,7 +107,7 @@ def test_one_that_fails_is_told_and_leaves_its_neighbours_alone(database: Databa
     assert (first, last) == (1, 1)
     assert isinstance(failed, RuntimeError)
     assert type(doubled).__name__ == "IntegrityError"
-    assert commits == ["begin", "commit"]
+    assert commits == ["BEGIN IMMEDIATE", "COMMIT"]
     assert there(database) == {"a", "z"}
 
 
@@ -121,8 +132,7 @@ def test_a_commit_that_fails_is_told_to_everybody(tmp_path: Path, database: Data
 
     other = sqlite3.connect(tmp_path / "connector.sqlite3", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    database.engine.dispose()
-    event.listen(database.engine, "connect", lambda driver, _: driver.execute("PRAGMA busy_timeout = 0"))
+    on_new_connections(database, lambda driver: driver.execute("PRAGMA busy_timeout = 0"))
     outcomes = at_once(database, [put("a"), fail, put("z")])
     other.close()
     assert [type(outcome) for outcome in outcomes] == [errors.Busy] * 3
@@ -139,7 +149,9 @@ def test_nobody_is_told_before_it_is_on_the_disk(tmp_path: Path, database: Datab
 
     assert at_once(database, [put("a"), put("b")]) == [1, 1]
     look(None)
-    event.listen(database.engine, "commit", look)
+    on_new_connections(
+        database, lambda driver: driver.set_trace_callback(lambda what: look(None) if what == "COMMIT" else None)
+    )
     database.write(put("c"))
     assert seen == [2, 2], "the second look was just before its commit"
     assert len(there(database)) == 3

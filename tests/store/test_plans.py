@@ -13,7 +13,7 @@ from connector.store import Claim, Database, Store, open_database
 from connector.store.compiled import driver_of
 from connector.store.tables import tickets
 from tests.postgres import emptied
-from tests.store.helpers import LEASE, Sighting, at, claim, settle
+from tests.store.helpers import LEASE, Sighting, at, claim, close_connections, settle
 
 ROWS = 10_000
 HELD = Claim("office", "7", None, None, "token", 0, 0, None, None, False)
@@ -60,14 +60,14 @@ def call_on_new_connections(
     database: Database, call: Callable[[Store], Any], prepare: Callable[[Any, object], None]
 ) -> None:
     store = Store(database)
-    database.engine.dispose()
+    close_connections(database)
     event.listen(database.engine, "connect", prepare)
     try:
         call(store)
     finally:
         event.remove(database.engine, "connect", prepare)
         store._bell.close()
-        database.engine.dispose()
+        close_connections(database)
 
 
 def _sqlite_plans(database: Database, call: Callable[[Store], Any]) -> list[str]:
@@ -131,13 +131,14 @@ def test_uses_an_index_and_sorts_nothing(database: Database, call: Callable[[Sto
 
 
 def test_each_lane_of_the_claim_has_its_index(database: Database) -> None:
-    plans = plans_of(database, lambda store: claim(store, 999, 10))
-    [waits] = [plan for plan in plans if "news = tickets.claimed_news" in plan and "LIMIT" in plan]
+    plans = plans_of(database, lambda store: claim(store, 999, 40))  # more than other tests took
+    if database.is_sqlite:
+        _anything_due, everything, waits = (plan for plan in plans if "LIMIT" in plan)
+        assert "ix_tickets_attend_at" in everything, everything
+    else:  # both in one statement
+        [waits] = [plan for plan in plans if "LIMIT" in plan]
+        assert "Index Scan using ix_tickets_attend_at" in waits, waits
     assert "ix_tickets_waits" in waits, waits
-    both = [plan for plan in plans if "LIMIT" in plan and plan is not waits]
-    assert len(both) == 2, "whether anything is due, and all that is due"
-    for plan in both:
-        assert "ix_tickets_attend_at" in plan, plan
 
 
 def test_the_counts_read_indexes_only(database: Database) -> None:

@@ -14,7 +14,7 @@ from connector.store import postgresql as postgresql_module
 from connector.store.postgresql import PatientConnection
 from connector.store.tables import tickets
 from tests.postgres import Server, postgresql_server
-from tests.store.helpers import at, claim, claim_one, settle, state
+from tests.store.helpers import Sighting, at, claim, claim_one, settle, state
 from tests.store.proxy import Proxy
 
 pytestmark = pytest.mark.postgres
@@ -269,3 +269,57 @@ def test_a_server_that_refuses_is_told_without_the_password(server: Server, chan
     with pytest.raises(errors.Unreachable, match="its URL, user and password are right") as raised:
         open_database(url, exclusive=True)
     assert "hunter2" not in f"{raised.value} {raised.value.__cause__}"
+
+
+def test_a_claim_planned_on_an_empty_table_reads_a_large_one_in_order(store: Store) -> None:
+    """It is planned once for a connection, and a plan for no rows would read them all and sort them."""
+    plans: list[str] = []
+
+    def explained(driver: PatientConnection) -> None:
+        driver.execute("LOAD 'auto_explain'")
+        driver.execute("SET auto_explain.log_min_duration = 0; SET client_min_messages = log")
+        driver.add_notice_handler(lambda notice: plans.append(notice.message_primary or ""))
+
+    store._database._kept.use(explained)
+    assert claim(store, 0) == []
+    store.attention.notice_many("office", (Sighting(str(n), f"CASE-{n}", None) for n in range(20_000)), at(0))
+    for _ in range(10):
+        assert len(claim(store, 0, limit=7)) == 7
+    assert len(plans) == 11
+    for plan in plans:
+        assert "Index Scan using ix_tickets_waits" in plan, plan
+        assert "Index Scan using ix_tickets_attend_at" in plan, plan
+        assert "Seq Scan on tickets" not in plan, plan
+        assert "Sort" not in plan, plan
+
+
+def test_a_claim_is_planned_once(store: Store) -> None:
+    """Planning costs more than the claim itself when nothing is due."""
+    for _ in range(3):
+        claim(store, 0)
+    count = "SELECT count(*), sum(generic_plans) FROM pg_prepared_statements WHERE statement LIKE '%SKIP LOCKED%'"
+    assert store._database._kept.use(lambda driver: driver.execute(count).fetchall()) == [(1, 3)]
+
+
+def test_a_lease_changes_no_index(store: Store) -> None:
+    """What PostgreSQL calls a heap-only update: the row has room for a second version in its page."""
+    store.attention.notice_many("office", (Sighting(str(n), f"CASE-{n}", None) for n in range(200)), at(0))
+    store._database.write(lambda connection: connection.execute(text("UPDATE tickets SET claimed_news = news")))
+    store._database._kept.use(lambda driver: driver.execute("VACUUM tickets"))
+    before = _updates(store)
+    assert len(claim(store, 0, limit=60)) == 60
+    updates, without_index = (now - then for now, then in zip(_updates(store), before, strict=True))
+    assert updates == 60
+    assert without_index >= 40
+
+
+def _updates(store: Store) -> tuple[int, int]:
+    """How many rows of the tickets were updated so far, and how many of them without an entry in any index."""
+    count = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'tickets'"
+
+    def ask(driver: PatientConnection) -> tuple[int, int]:
+        driver.execute("SELECT pg_stat_force_next_flush()")
+        driver.execute("SELECT pg_stat_clear_snapshot()")
+        return driver.execute(count).fetchone() or (0, 0)
+
+    return store._database._kept.use(ask)

@@ -12,25 +12,27 @@ from connector.store import Database, Store, errors, migrations, open_database
 from connector.store.checking import upgrade
 from tests.store.helpers import LEASE, at, claim_one, settle, state
 
-NEXT = """
+OURS = migrations.head()
+AFTER, LATER = (f"{int(OURS) + step:04}" for step in (1, 2))
+NEXT = f"""
 import sqlalchemy as sa
 from alembic import op
 
-revision, down_revision = "0003", "0002"
+revision, down_revision = "{AFTER}", "{OURS}"
 
 
 def upgrade():
     op.add_column("tickets", sa.Column("colour", sa.String(20)))
     op.create_table("paints", sa.Column("colour", sa.String(20), primary_key=True))
 """
-CONTRACT = """
+CONTRACT = f"""
 from alembic import op
 
-revision, down_revision = "0004", "0003"
+revision, down_revision = "{LATER}", "{AFTER}"
 
 
 def upgrade():
-    op.execute("UPDATE schema_floor SET revision = '0003'")
+    op.execute("UPDATE schema_floor SET revision = '{AFTER}'")
 """
 
 
@@ -65,7 +67,7 @@ def test_the_next_version_migrates_while_this_one_works(
     old = Store(open_database(postgresql_database, exclusive=False, migrate=True))
     work_a_ticket_through(old, "1")
     as_version(step3=NEXT)
-    assert upgrade(postgresql_database) == ("0002", "0003")
+    assert upgrade(postgresql_database) == (OURS, AFTER)
     new = Store(open_database(postgresql_database, exclusive=False))
     work_a_ticket_through(old, "2")
     work_a_ticket_through(new, "3")
@@ -73,15 +75,15 @@ def test_the_next_version_migrates_while_this_one_works(
     as_version()
     opened_late = Store(open_database(postgresql_database, exclusive=True))
     work_a_ticket_through(opened_late, "4")
-    assert upgrade(postgresql_database) == ("0003", "0003"), "an earlier version leaves the tables as they are"
+    assert upgrade(postgresql_database) == (AFTER, AFTER), "an earlier version leaves the tables as they are"
     for store in (old, new, opened_late):
         store.close()
 
     as_version(step3=NEXT, step4=CONTRACT)
-    assert upgrade(postgresql_database) == ("0003", "0004")
+    assert upgrade(postgresql_database) == (AFTER, LATER)
     as_version()
     for migrate in (True, False):
-        with pytest.raises(errors.NewerSchema, match=r"later version of the connector \(schema 0004\): install"):
+        with pytest.raises(errors.NewerSchema, match=rf"later version of the connector \(schema {LATER}\): install"):
             open_database(postgresql_database, exclusive=False, migrate=migrate)
 
 
@@ -111,7 +113,7 @@ def test_many_nodes_that_start_at_once_migrate_once(postgresql_database: str) ->
 def test_a_node_that_may_not_migrate_tells_what_to_run(postgresql_database: str) -> None:
     with pytest.raises(errors.OlderSchema, match="is not up to date: run `connector db upgrade`"):
         open_database(postgresql_database, exclusive=False, migrate=False)
-    assert upgrade(postgresql_database) == (None, "0002")
+    assert upgrade(postgresql_database) == (None, OURS)
     open_database(postgresql_database, exclusive=False, migrate=False).close()
 
 
@@ -129,7 +131,7 @@ def test_the_file_of_a_later_version_that_only_adds_is_used_as_it_is(
     database_url: str, as_version: Callable[..., None]
 ) -> None:
     as_version(step3=NEXT)
-    assert upgrade(database_url) == (None, "0003")
+    assert upgrade(database_url) == (None, AFTER)
     as_version()
     with_ours = Store(open_database(database_url, exclusive=True))
     work_a_ticket_through(with_ours, "1")
@@ -140,7 +142,7 @@ def test_the_tables_of_the_first_version_are_brought_up_to_date(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = tmp_path / "first"
-    shutil.copytree(migrations._FOLDER, first, ignore=shutil.ignore_patterns("__pycache__", "0002*"))
+    shutil.copytree(migrations._FOLDER, first, ignore=shutil.ignore_patterns("__pycache__", "000[2-9]*"))
     with monkeypatch.context() as patch:
         patch.setattr(migrations, "_FOLDER", first)
         database = open_database(database_url, exclusive=True)
@@ -150,7 +152,7 @@ def test_the_tables_of_the_first_version_are_brought_up_to_date(
         )
         database.write(lambda connection: connection.execute(text(ticket)))
         database.close()
-    assert upgrade(database_url) == ("0001", "0002")
+    assert upgrade(database_url) == ("0001", OURS)
     store = Store(open_database(database_url, exclusive=True))
     [claimed] = store.attention.claim(at(0), {"office": 1}, LEASE)
     assert (claimed.ticket_id, claimed.correlation_id) == ("1", None)

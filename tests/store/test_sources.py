@@ -1,8 +1,10 @@
 import time
+from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from connector.store import SourceCounts, SourceState, Store
+from connector.store import Database, DatabaseError, SourceCounts, SourceState, Store
 from connector.store import sources as sources_module
 from tests.store.helpers import at, attended, claim
 
@@ -70,18 +72,86 @@ def test_release_also_ends_a_pause(store: Store) -> None:
     assert store.sources.get("office").paused_until is None
 
 
-def test_the_stages_of_a_large_source_are_counted_every_15_seconds(
+class Counting:
+    """A clock that only counting moves: by `cost` seconds each time that something is counted."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, what: str, cost: float) -> None:
+        self.now, self.times = 100.0, 0
+        genuine = getattr(sources_module, what)
+
+        def count(*args: Any) -> Any:
+            self.now += cost
+            self.times += 1
+            return genuine(*args)
+
+        monkeypatch.setattr(sources_module, what, count)
+        monkeypatch.setattr(time, "monotonic", lambda: self.now)
+
+
+@pytest.mark.parametrize(
+    ("cost", "kept"),
+    [(0.0, 5.0), (0.1, 5.0), (0.25, 12.5), (1.5, 60.0), (10.0, 60.0)],  # seconds
+)
+def test_tickets_by_stage_are_counted_every_five_seconds_or_as_seldom_as_it_is_costly(
+    store: Store, monkeypatch: pytest.MonkeyPatch, cost: float, kept: float
+) -> None:
+    counting = Counting(monkeypatch, "_count_stages", cost)
+
+    def open_tickets() -> int:
+        return store.sources.snapshot(["office"], at(1))[0].open
+
+    attended(store, "1", 0, stage="call_ncsc")
+    assert open_tickets() == 1
+    attended(store, "2", 0, stage="call_ncsc")
+    counted_at = counting.now
+    for later in (0, kept / 2, kept - 0.01):
+        counting.now = counted_at + later
+        assert open_tickets() == 1
+    assert counting.times == 1
+    counting.now = counted_at + kept
+    assert open_tickets() == 2
+
+
+def test_a_scrape_each_second_counts_for_two_hundredths_of_the_time(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sources_module, "_LARGE", 2)
-    seconds = [100.0]
-    monkeypatch.setattr(time, "monotonic", lambda: seconds[0])
-    opened = []
-    for number, clock in enumerate((100.0, 100.0, 114.9, 115.0)):
-        attended(store, str(number), 0, stage="call_ncsc")
-        seconds[0] = clock
-        opened.append(store.sources.snapshot(["office"], at(1))[0].open)
-    assert opened == [1, 2, 2, 4]
+    counting = Counting(monkeypatch, "_count_due", 0.5)
+    for second in range(100):
+        counting.now = max(counting.now, 100.0 + second)
+        store.sources.snapshot(["office"], at(1))
+    assert counting.times == 4  # of half a second each
+
+
+def test_what_costs_nothing_to_count_is_as_it_is_now(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    Counting(monkeypatch, "_count_due", 0.0)
+    for number in range(1, 4):
+        store.attention.notice("office", str(number), None, at(1))
+        assert store.sources.snapshot(["office"], at(1))[0].due == number
+
+
+def test_each_source_is_counted_for_itself(store: Store) -> None:
+    attended(store, "1", 0, stage="call_ncsc")
+    assert [each.open for each in store.sources.snapshot(["office", "clinic", "office"], at(1))] == [1, 0, 1]
+
+
+def test_the_age_of_a_round_is_of_those_that_this_store_noted(store: Store, database: Database) -> None:
+    other = Store(database)
+    assert store.sources.round_age() is None
+    other.sources.attended("office", at(2))
+    assert store.sources.round_age() is None
+    age = other.sources.round_age()
+    assert age is not None
+    assert timedelta(0) <= age < timedelta(minutes=1)
+
+
+def test_a_round_that_could_not_be_noted_is_not_a_good_one(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise DatabaseError("gone")
+
+    monkeypatch.setattr(Database, "write", fail)
+    with pytest.raises(DatabaseError):
+        store.sources.attended("office", at(2))
+    assert store.sources.round_age() is None
 
 
 def test_snapshot_counts_each_condition(store: Store) -> None:
