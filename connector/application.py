@@ -2,9 +2,12 @@
 
 import hashlib
 import json
+import stat
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
 
 from connector import kinds
 from connector.attention.source import Source
@@ -15,6 +18,8 @@ from connector.trackers.pace import Pace
 from connector.trackers.port import AccessRefused, Connection, Kind, Markup, Misconfigured, Ticket, Tracker
 
 Clock = Callable[[], datetime]
+
+TICKET_FILE_BYTES = 25 * 1024**2  # as much as a tracker may send in a webhook about one ticket
 
 
 class ConfigurationError(Exception):
@@ -76,18 +81,54 @@ def markup_of(mapping: Mapping) -> Markup:
 
 def read_ticket_file(path: Path, mapping: Mapping) -> Ticket:
     """A ticket from a file with the tracker's own JSON. Raises Misconfigured with what to do."""
+    raw, kind, zone = _read_json(path), mapping.tracker.kind, mapping.procedure.office.time_zone
+    if not isinstance(raw, dict) or not raw.get("id"):  # an error's answer, a list of tickets, a webhook's payload
+        raise Misconfigured(f"{path}: is not a ticket: save what the tracker's API answers for one ticket, unchanged")
     try:
-        raw = json.loads(path.read_text(encoding="utf-8-sig"))
+        ticket = kind_of(mapping).read_ticket(raw, wanted_fields(mapping), zone)
+        if _is_whole(ticket):
+            return ticket
+        why = f"is not a ticket of {kind}, or not all of one: it has no key or no status: save {_what_to_save(kind)}"
+    except Misconfigured as error:
+        why = error.message
+    if other := next((name for name in kinds.names() if name != kind and _is_ticket_of(name, raw, zone)), None):
+        why = f"looks like a ticket of {other}, but the mapping is for {kind}: take a mapping for {other}, or save "
+        why += _what_to_save(kind)
+    raise Misconfigured(f"{path}: {why}")
+
+
+def _what_to_save(kind: str) -> str:
+    return f"what {kind} answers for one ticket, unchanged (`connector simulate --help` says how)"
+
+
+def _read_json(path: Path) -> Any:
+    """What a file of bounded size holds. A pipe might never end, and a device have no end: only a file is read."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise Misconfigured(f"{path}: is not a file: save the ticket into one and name that")
+        with path.open("rb") as file:
+            content = file.read(TICKET_FILE_BYTES + 1)
+        if len(content) > TICKET_FILE_BYTES:
+            most = TICKET_FILE_BYTES // 1024**2
+            raise Misconfigured(f"{path}: is larger than {most} MB: save what the tracker answers for one ticket alone")
+        return json.loads(content.decode("utf-8-sig"))
     except OSError as error:
         raise Misconfigured(f"{path}: cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise Misconfigured(f"{path}: is not JSON: {_why_not_json(error)}") from error
-    if not isinstance(raw, dict) or not raw.get("id"):  # an error's answer, a list of tickets, a webhook's payload
-        raise Misconfigured(f"{path}: is not a ticket: save what the tracker's API answers for one ticket, unchanged")
+
+
+def _is_whole(ticket: Ticket) -> bool:
+    """Whether it has what every ticket of every tracker has."""
+    return bool(ticket.key and ticket.status)
+
+
+def _is_ticket_of(kind: str, raw: Any, zone: ZoneInfo) -> bool:
+    found = kinds.load(kind)
     try:
-        return kind_of(mapping).read_ticket(raw, wanted_fields(mapping), mapping.procedure.office.time_zone)
-    except Misconfigured as error:
-        raise Misconfigured(f"{path}: {error.message}") from error
+        return isinstance(found, Kind) and _is_whole(found.read_ticket(raw, [], zone))
+    except Misconfigured:
+        return False
 
 
 def _why_not_json(error: Exception) -> str:

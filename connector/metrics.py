@@ -217,7 +217,7 @@ class _Gauges(Collector):
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         sources = self._current()
-        tickets = GaugeMetricFamily("connector_tickets", "Tickets.", labels=["source", "state"])
+        tickets = GaugeMetricFamily("connector_tickets", _TICKETS, labels=["source", "state"])
         for one in sources:
             for state, count in (("open", one.open), ("due", one.due), ("stuck", one.stuck)):
                 tickets.add_metric([one.source, state], count)
@@ -252,8 +252,15 @@ def _timestamp(moment: datetime | None) -> float:
     return 0.0 if moment is None else moment.timestamp()
 
 
+# How old counts may be is store.sources' matter: as old as they are costly, and never more than this.
+_TICKETS = "Tickets, as counted a minute ago at most; open ones a few seconds ago, or longer if there are very many."
+
 _GAUGES: tuple[tuple[str, str, Callable[[SourceSnapshot], float]], ...] = (
-    ("connector_attention_lag_seconds", "How long the longest due ticket has been due.", lambda one: one.lag_seconds),
+    (
+        "connector_attention_lag_seconds",
+        "How long the longest due ticket has been due, as found a minute ago at most.",
+        lambda one: one.lag_seconds,
+    ),
     (
         "connector_last_round_timestamp_seconds",
         "The last attention round; 0: none yet.",

@@ -10,6 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from connector.heartbeat import Heartbeat
+from tests.serving import serving
 
 SECRET = "5ecret-5ecret"
 
@@ -39,12 +40,8 @@ class Listener:
 @pytest.fixture
 def listener() -> Iterator[Listener]:
     made = Listener()
-    thread = threading.Thread(target=made.server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield made
-    made.server.shutdown()
-    thread.join()
-    made.server.server_close()
+    with serving(made.server):
+        yield made
 
 
 @pytest.fixture

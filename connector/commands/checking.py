@@ -153,7 +153,7 @@ def simulate(mapping_path: Path, ticket_path: Path, at: datetime | None, as_json
 
     Use it to try a mapping, or to see what the next weeks bring: the same ticket, a later --at.
 
-    The ticket file is the tracker's own JSON of one ticket, saved as it comes:
+    The ticket file is the tracker's own JSON of one ticket, saved as it comes, in a file of at most 25 MB:
 
     Jira: /rest/api/2/issue/KEY, with ?expand=changelog where the mapping has `records`. Fields are found by the ids
     that the mapping names; by their names too if the file was fetched with ?expand=names. What the connector's own

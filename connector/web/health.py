@@ -1,7 +1,15 @@
-"""Health: does the process answer (/livez), are its sources looked after (/readyz), and in numbers (/metrics).
+"""Health: does the process answer (/livez), can it do what it is there for (/readyz), and in numbers (/metrics).
 
-A source that cannot work is told with its reason and does not make the others unready: the process is ready as long as
-one source works. What is asked here is answered to anybody, so it names sources and says nothing of tickets.
+An orchestrator goes by readiness: it takes what is not ready out of service. So readiness speaks of this process alone,
+not of what others make of the same sources, and not of the sources themselves: one that is paused, stopped or
+misconfigured is told with its reason, and is a matter for alerts (deploy/prometheus). No other process could do better
+with it, and its webhooks can be taken in meanwhile. By role, ready means that
+
+    web    the database can be read (that it listens is told by answering at all)
+    work   the database can be read, and this process's own attention goes round
+    run    the same: it is both
+
+What is asked here is answered to anybody, so it names sources and says nothing of tickets.
 
 Every answer comes within two seconds: a database that hangs is told as one that cannot be used.
 """
@@ -23,14 +31,12 @@ log = structlog.get_logger(__name__)
 
 ROUND_LIMIT = timedelta(seconds=60)
 
-# What the process is there for. One that only takes webhooks in ("web") is well as long as it can note them: were it
-# taken out of service for what workers do not do, events would be lost together with the work.
-Role = Literal["run", "web", "work"]
+Role = Literal["run", "web", "work"]  # what the process is there for: both, webhooks alone, attention alone
 
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why a source, or the whole process, is not ready. `code` is short and stable."""
+    """Why a source does not get on, or the process is not ready. `code` is short and stable."""
 
     code: str
     message: str
@@ -38,19 +44,19 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """The reasons of each source (none: it is ready), and of the process itself."""
+    """The reasons of each source (none: it gets on), and of the process itself."""
 
     sources: Mapping[str, Sequence[Reason]]
     reasons: Sequence[Reason] = ()
 
     @property
     def is_ready(self) -> bool:
-        """At least one source works, and nothing is wrong with the process itself."""
-        return not self.reasons and any(not reasons for reasons in self.sources.values())
+        """Nothing is wrong with the process itself, whatever is with its sources."""
+        return not self.reasons
 
     @property
     def is_clean(self) -> bool:
-        """Nothing is wrong at all: every source works. A heartbeat tells of this and no less."""
+        """Nothing is wrong at all: every source gets on. A heartbeat tells of this and no less."""
         return self.is_ready and not any(self.sources.values())
 
 
@@ -73,29 +79,32 @@ def assess(
     limits: Limits,
     misconfigured: Mapping[str, str] | None = None,
     *,
+    round_age: timedelta | None,
     role: Role = "run",
 ) -> Health:
-    """The health of sources that stand as `states` say. `misconfigured`: source -> why it cannot work at all.
+    """The health of a process, and of sources that stand as `states` say.
 
-    For a `role` of "web" a source that could be read is ready, whatever attention makes of it.
+    `misconfigured`: source -> why it cannot work at all. `round_age`: how long ago the last good attention round of
+    this very process was; None: there was none.
     """
-    if role == "web":
-        broken: dict[str, list[Reason]] = {}
-        sources: dict[str, list[Reason]] = {state.source: [] for state in states}
-    else:
-        broken = {name: [Reason("misconfigured", mask(why))] for name, why in (misconfigured or {}).items()}
-        sources = {state.source: broken.get(state.source, []) + _reasons(state, now, limits) for state in states}
-    nothing = [] if sources or broken else [Reason("no_sources", "There is no mapping: nothing is connected.")]
-    return Health(broken | sources, nothing)
+    broken = {name: [Reason("misconfigured", mask(why))] for name, why in (misconfigured or {}).items()}
+    sources = {state.source: broken.get(state.source, []) + _reasons_of(state, now, limits) for state in states}
+    reasons = [] if role == "web" else _reasons_of_attention(round_age)
+    if not sources and not broken:
+        reasons = [Reason("no_sources", "There is no mapping: nothing is connected."), *reasons]
+    return Health(broken | sources, reasons)
 
 
-def _reasons(state: SourceState, now: datetime, limits: Limits) -> list[Reason]:
+def _reasons_of_attention(round_age: timedelta | None) -> list[Reason]:
+    if round_age is None:
+        return [Reason("attention_never", "No attention round has succeeded in this process yet.")]
+    if round_age > ROUND_LIMIT:
+        return [Reason("attention_old", f"The last attention round of this process is {_ago(round_age)} old.")]
+    return []
+
+
+def _reasons_of(state: SourceState, now: datetime, limits: Limits) -> list[Reason]:
     reasons = []
-    if state.attended_at is None:
-        reasons.append(Reason("attention_never", "No attention round has succeeded yet."))
-    elif now - state.attended_at > ROUND_LIMIT:
-        message = f"The last attention round is {_ago(now - state.attended_at)} old."
-        reasons.append(Reason("attention_old", message))
     polled_at = max(state.polled_at or limits.started_at, limits.started_at)
     if now - polled_at > limits.poll:
         message = f"No poll has succeeded for {_ago(now - polled_at)}."
@@ -127,14 +136,14 @@ def read_health(
     *,
     role: Role = "run",
 ) -> Health:
-    """The health of the sources of that name as the store knows them. Never ready while the store cannot be read."""
+    """The health of the process that this is, and of its sources. Never ready while the store cannot be read."""
     try:
         states = [store.sources.get(name) for name in names]
     except DatabaseError as error:
         log.error("health cannot be read", reason=str(error))
         unusable = [Reason("database", "The database cannot be used now.")]
         return Health(dict.fromkeys(names, unusable), unusable)
-    return assess(states, now, limits, misconfigured, role=role)
+    return assess(states, now, limits, misconfigured, round_age=store.sources.round_age(), role=role)
 
 
 def read_snapshots(

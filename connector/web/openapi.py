@@ -112,10 +112,10 @@ def _describe_health(spec: Any) -> None:
     pages: dict[str, tuple[str, dict[str, Any]]] = {
         "/livez": ("Does the process answer?", {"200": _shown("It does.", "Alive")}),
         "/readyz": (
-            "Can it do its work, and if not, why?",
+            "Can this process do its part, and if not, why? And what keeps which source from its work?",
             {
-                "200": _shown("At least one source is ready.", "Readiness"),
-                "503": {"description": "None is, or this cannot be answered now.", "content": readiness},
+                "200": _shown("It can, whatever is with its sources.", "Readiness"),
+                "503": {"description": "It cannot, or this cannot be answered now.", "content": readiness},
             },
         ),
         "/metrics": (

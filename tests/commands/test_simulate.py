@@ -1,6 +1,7 @@
 """`connector simulate`: the contract of its JSON, and every stage of the procedure through the real command."""
 
 import json
+import os
 import re
 from contextlib import closing
 from dataclasses import replace
@@ -25,6 +26,7 @@ from tests.zammad_standin import ZammadStandin
 from tests.zammad_standin.world import ADMIN_TOKEN
 
 EXAMPLES = Path(__file__).parents[2] / "field_mappings"
+PERSON = "Ms. Quillfeather"
 KEYS = {"stage", "attend_at", "problems", "acts", "reasons", "service_center"}
 
 
@@ -212,6 +214,79 @@ def test_a_file_that_is_no_ticket(invoke: Invoke, tmp_path: Path, content: bytes
     assert str(ticket) in result.stderr
     assert told in result.stderr
     assert result.stdout == ""
+
+
+def as_refused(invoke: Invoke, mapping: Path, ticket: Path) -> str:
+    """What is said of a ticket file that is refused; it names the file and quotes nothing of it."""
+    result = invoke("simulate", "--mapping", mapping, "--ticket", ticket, "--json")
+    assert (result.exit_code, result.stdout) == (1, "")
+    said = result.stderr.strip()
+    assert said.startswith(f"{ticket}: ")
+    assert PERSON not in said
+    return said.removeprefix(f"{ticket}: ")
+
+
+def test_a_pipe_or_a_device_is_not_waited_for(invoke: Invoke, tmp_path: Path) -> None:
+    # Regression: a pipe that nobody writes into was waited for without end.
+    mapping, pipe = write_mapping(tmp_path, by_id=True), tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for no_file in (pipe, tmp_path, Path("/dev/zero")):
+        told = as_refused(invoke, mapping, no_file)
+        assert told == "is not a file: save the ticket into one and name that"
+
+
+@pytest.mark.parametrize(("more", "told"), [(0, "is not JSON: line 1: Expecting value"), (1, "is larger than 25 MB")])
+def test_a_file_may_be_as_large_as_a_webhook(invoke: Invoke, tmp_path: Path, more: int, told: str) -> None:
+    mapping, large = write_mapping(tmp_path, by_id=True), tmp_path / "large.json"
+    with large.open("wb") as file:
+        file.truncate(25 * 1024**2 + more)  # takes no room on the disk
+    assert as_refused(invoke, mapping, large).startswith(told)
+    assert "at most 25 MB" in invoke("simulate", "--help").stdout
+
+
+JIRA = issue(ncsc_representative=PERSON)
+ZAMMAD = {"id": 17, "number": "20017", "title": PERSON, "state": "open", "receipt_number": "WAC1512350123"}
+REQUEST_TRACKER = {"id": 17, "Status": "open", "Subject": PERSON, "CustomFields": []}
+
+
+@pytest.mark.parametrize(
+    ("kind", "raw", "looks_like"),
+    [
+        ("jira by ids", ZAMMAD, "zammad"),
+        ("jira by ids", REQUEST_TRACKER, "request_tracker"),
+        ("jira by names", ZAMMAD, "zammad"),
+        ("jira by names", REQUEST_TRACKER, "request_tracker"),
+        ("zammad", JIRA, "jira"),
+        ("zammad", REQUEST_TRACKER, "request_tracker"),
+        ("request_tracker", JIRA, "jira"),
+        ("request_tracker", ZAMMAD, "zammad"),
+    ],
+)
+def test_a_ticket_of_another_tracker_is_recognised(
+    invoke: Invoke, tmp_path: Path, kind: str, raw: dict[str, Any], looks_like: str
+) -> None:
+    # Regression: by ids, Jira's adapter found every fact missing in another tracker's ticket.
+    kind, _, how = kind.partition(" by ")
+    if how:
+        mapping = write_mapping(tmp_path, by_id=how == "ids")
+    else:
+        mapping = EXAMPLES / f"{kind.replace('_', '-')}.example.yaml"
+    assert as_refused(invoke, mapping, write_issue(tmp_path, raw)) == (
+        f"looks like a ticket of {looks_like}, but the mapping is for {kind}: take a mapping for {looks_like}, or save "
+        f"what {kind} answers for one ticket, unchanged (`connector simulate --help` says how)"
+    )
+
+
+@pytest.mark.parametrize("raw", [{"id": "7", "title": PERSON}, {**JIRA, "fields": None}, {**JIRA, "key": None}])
+def test_what_no_tracker_answers_is_not_all_facts_missing(invoke: Invoke, tmp_path: Path, raw: dict[str, Any]) -> None:
+    told = as_refused(invoke, write_mapping(tmp_path, by_id=True), write_issue(tmp_path, raw))
+    assert told.startswith("is not a ticket of jira, or not all of one: it has no key or no status: save what jira ")
+
+
+def test_a_mistake_in_its_own_trackers_ticket_is_told_as_that(invoke: Invoke, tmp_path: Path) -> None:
+    numbers = {**ZAMMAD, "state": 2}
+    told = as_refused(invoke, EXAMPLES / "zammad.example.yaml", write_issue(tmp_path, numbers))
+    assert told == "This JSON has numbers instead of names. Fetch the ticket with ?expand=true."
 
 
 def test_names_need_a_file_that_has_them(invoke: Invoke, tmp_path: Path) -> None:

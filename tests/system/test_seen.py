@@ -7,17 +7,24 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+import requests
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from connector.application import utc_now
+from connector.attention.clock import Metronome
 from connector.inquiry.markup import find_refs
 from connector.service import Service
 from connector.settings import Address, Settings
+from connector.store import DatabaseError, Store, open_database
 from connector.tracing import trace_id
+from connector.web.health import Role
+from tests.postgres import emptied, postgresql_url
+from tests.serving import serving
 from tests.system.office import DETAILS, WEBHOOK_SECRET, Office
 from tests.system.process import SOURCE, wait_for
 from tests.system.test_ladders import CALL_SHEET
@@ -73,12 +80,8 @@ class Outside:
 @pytest.fixture
 def outside() -> Iterator[Outside]:
     made = Outside()
-    thread = threading.Thread(target=made.server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield made
-    made.server.shutdown()
-    thread.join()
-    made.server.server_close()
+    with serving(made.server):
+        yield made
 
 
 def test_one_correlation_id_leads_from_the_webhook_to_the_comment(cloud: Office) -> None:
@@ -151,23 +154,81 @@ def test_what_is_sent_outside_tells_of_the_work_and_nothing_of_the_cases(
     assert KEY.encode() not in given.outputs[-1].read_bytes()
 
 
-def test_the_service_beats_while_all_is_well(cloud: Office, outside: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("connector.heartbeat.EVERY_SECONDS", 0.05)
+@contextmanager
+def running(
+    office: Office, role: Role = "run", *, database_url: str = "", heartbeat_url: str = ""
+) -> Iterator[Service]:
+    """A service of this process on the office's mapping, started."""
     settings = Settings(
-        mappings=cloud.connector.mappings,
-        database_url=f"sqlite:///{cloud.connector.database}",
+        mappings=office.connector.mappings,
+        database_url=database_url or f"sqlite:///{office.connector.database}",
         listen=Address("127.0.0.1", 0),
         log_format="json",
-        heartbeat_url=f"http://127.0.0.1:{outside.port}/ping/{PING}",
+        heartbeat_url=heartbeat_url or None,
     )
-    service = Service(settings)
-    service.start()
+    service = Service(settings, role=role)
     try:
+        service.start()
+        yield service
+    finally:
+        service.stop()
+
+
+def test_the_service_beats_while_all_is_well(cloud: Office, outside: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("connector.heartbeat.EVERY_SECONDS", 0.05)
+    with running(cloud, heartbeat_url=f"http://127.0.0.1:{outside.port}/ping/{PING}") as service:
         wait_for(lambda: outside.bodies(f"/ping/{PING}"), "a heartbeat comes")
         service.store.sources.brake(SOURCE, utc_now(), "by hand")
         wait_for(lambda: service.metrics.render().count(b'outcome="held_back"} 0.0') == 0, "none is sent")
         before = len(outside.taken)
         time.sleep(0.2)
         assert len(outside.taken) == before
-    finally:
-        service.stop()
+
+
+def readiness(service: Service) -> tuple[int, list[str]]:
+    """What /readyz answers: its status, and the codes of the process's own reasons."""
+    answer = requests.get(f"{service.web.url}/readyz", timeout=10)
+    return answer.status_code, [reason["code"] for reason in answer.json()["reasons"]]
+
+
+@pytest.mark.postgres
+def test_each_node_tells_of_its_own_attention(cloud: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Regression: a node whose attention was dead looked ready as long as another one worked."""
+    genuine, healthy, mended = Metronome._hand_out_due, set[Metronome | None](), threading.Event()
+
+    def hand_out_due(metronome: Metronome) -> None:
+        if metronome not in healthy and not mended.is_set():
+            raise DatabaseError("gone")
+        genuine(metronome)
+
+    monkeypatch.setattr(Metronome, "_hand_out_due", hand_out_due)
+    with postgresql_url() as server, ExitStack() as nodes:
+        url = emptied(server)
+        open_database(url, exclusive=False, migrate=True).close()
+        well, ill, web = (
+            nodes.enter_context(running(cloud, role, database_url=url)) for role in ("work", "work", "web")
+        )
+        healthy.add(well.metronome)
+        wait_for(lambda: readiness(well) == (200, []), "the one that works is ready")
+        assert ill.store.sources.get(SOURCE).attended_at is not None
+        assert readiness(ill) == (503, ["attention_never"])
+        assert readiness(web) == (200, [])
+        mended.set()
+        wait_for(lambda: readiness(ill) == (200, []), "the other one works again")
+
+
+def test_a_service_whose_sources_are_all_stopped_goes_on_taking_webhooks_in(cloud: Office) -> None:
+    """Regression: it was not ready, and an orchestrator would have kept its webhooks from it."""
+    cloud.start()
+    cloud.settle()
+    store = Store(open_database(f"sqlite:///{cloud.connector.database}", exclusive=False))
+    store.sources.brake(SOURCE, cloud.clock.now(), "by hand")
+    store.close()
+    answer = cloud.connector.get("/readyz")
+    assert (answer.status_code, answer.json()["ready"]) == (200, True)
+    assert [reason["code"] for reason in answer.json()["sources"][SOURCE]["reasons"]] == ["braked"]
+    assert cloud.connector.metric("connector_brake", source=SOURCE) == 1
+    issue = cloud.add(**DETAILS)
+    wait_for(lambda: cloud.connector.count("select count(*) from tickets") == 1, "its webhook is noted")
+    assert cloud.connector.metric("connector_webhooks_total", result="accepted") >= 1
+    assert cloud.titles(issue) == []

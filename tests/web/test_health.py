@@ -12,31 +12,49 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import Connection
 
 from connector import patience
-from connector.store import DatabaseError, Sources, SourceState
+from connector.store import DatabaseError, Sources, SourceState, Store, open_database
+from connector.store import sources as sources_module
 from connector.web.health import Health, Limits, Reason, Role, assess, read_health
 from tests.web.conftest import NOW, PERSONAL, SOURCE, Service, event
 
 LIMITS = Limits(poll_seconds=300, started_at=NOW - timedelta(days=1))
 WELL = SourceState(SOURCE, attended_at=NOW - timedelta(seconds=1), polled_at=NOW - timedelta(seconds=60))
+LATELY = timedelta(seconds=1)
 
 
 def codes(state: SourceState, now: datetime = NOW, limits: Limits = LIMITS) -> list[str]:
-    return [reason.code for reason in assess([state], now, limits).sources[state.source]]
+    return [reason.code for reason in assess([state], now, limits, round_age=LATELY).sources[state.source]]
 
 
-def test_a_source_that_is_looked_after_is_ready() -> None:
-    health = assess([WELL], NOW, LIMITS)
+def test_a_process_that_attends_to_sources_that_get_on_is_ready() -> None:
+    health = assess([WELL], NOW, LIMITS, round_age=LATELY)
     assert health == Health({SOURCE: []}, [])
     assert health.is_ready
+    assert health.is_clean
 
 
+@pytest.mark.parametrize("role", ["run", "work"])
 @pytest.mark.parametrize(
-    ("seconds", "expected"), [(0, []), (60, []), (61, ["attention_old"]), (86_400, ["attention_old"]), (-3600, [])]
+    ("seconds", "expected"),
+    [(0, []), (60, []), (61, ["attention_old"]), (86_400, ["attention_old"]), (None, ["attention_never"])],
 )
-def test_an_attention_round_may_be_a_minute_old(seconds: int, expected: list[str]) -> None:
-    assert codes(replace(WELL, attended_at=NOW - timedelta(seconds=seconds))) == expected
+def test_the_processes_own_attention_round_may_be_a_minute_old(
+    role: Role, seconds: int | None, expected: list[str]
+) -> None:
+    age = None if seconds is None else timedelta(seconds=seconds)
+    health = assess([WELL], NOW, LIMITS, round_age=age, role=role)
+    assert [reason.code for reason in health.reasons] == expected
+    assert health.is_ready == health.is_clean == (not expected)
+
+
+def test_what_attention_others_give_makes_no_difference() -> None:
+    # Regression: a node whose attention was dead looked ready as long as another one worked.
+    forgotten = replace(WELL, attended_at=None)
+    assert assess([forgotten], NOW, LIMITS, round_age=LATELY).is_ready
+    assert not assess([WELL], NOW, LIMITS, round_age=None).is_ready
 
 
 @pytest.mark.parametrize(("seconds", "expected"), [(960, []), (961, ["poll_old"])])
@@ -51,59 +69,51 @@ def test_the_first_poll_has_its_time_from_the_start_of_the_process(polled_at: da
     assert codes(state, limits=Limits(300, NOW - timedelta(seconds=961))) == ["poll_old"]
 
 
-def test_before_the_first_round_nothing_is_ready() -> None:
-    assert codes(replace(WELL, attended_at=None)) == ["attention_never"]
-
-
 def test_a_pause_counts_until_it_is_over_and_tells_its_reason_masked() -> None:
     state = replace(WELL, paused_until=NOW + timedelta(minutes=5), pause_reason=f"Jira refused {PERSONAL[0]}")
-    (reason,) = assess([state], NOW, LIMITS).sources[SOURCE]
+    (reason,) = assess([state], NOW, LIMITS, round_age=LATELY).sources[SOURCE]
     assert reason == Reason("paused", "Paused for 5 min: Jira refused [receipt number]")
     assert codes(replace(state, paused_until=NOW)) == []
 
 
 def test_a_brake_says_how_to_release_it() -> None:
     state = replace(WELL, braked_at=NOW, brake_reason=f"a comment about {PERSONAL[0]} went public")
-    (reason,) = assess([state], NOW, LIMITS).sources[SOURCE]
+    (reason,) = assess([state], NOW, LIMITS, round_age=LATELY).sources[SOURCE]
     expected = "Stopped: a comment about [receipt number] went public. Look into it, then run `connector release case`."
     assert reason == Reason("braked", expected)
 
 
-def test_one_source_that_works_keeps_the_process_ready() -> None:
-    other = replace(WELL, source="other", braked_at=NOW)
-    health = assess([WELL, other], NOW, LIMITS, {"third": "no such field"})
-    assert health.is_ready
-    assert [reason.code for reason in health.sources["other"]] == ["braked"]
-    assert health.sources["third"] == [Reason("misconfigured", "no such field")]
-    assert not assess([other], NOW, LIMITS, {"third": "no such field"}).is_ready
-
-
-def test_a_source_that_cannot_work_is_told_with_what_else_is_wrong_with_it() -> None:
+@pytest.mark.parametrize("role", ["run", "web", "work"])
+def test_what_is_wrong_with_its_sources_is_told_and_leaves_the_process_ready(role: Role) -> None:
+    # Regression: with every source paused or stopped an orchestrator took the process out of service, and its webhooks
+    # with it, although they could be taken in.
     paused = replace(WELL, paused_until=NOW + timedelta(minutes=5), pause_reason="the token is refused")
-    health = assess([paused], NOW, LIMITS, {SOURCE: "Jira does not let the connector in."})
-    assert [reason.code for reason in health.sources[SOURCE]] == ["misconfigured", "paused"]
-    assert not health.is_ready
+    braked = replace(WELL, source="other", braked_at=NOW)
+    broken = {SOURCE: "Jira does not let the connector in.", "third": "no such field"}
+    health = assess([paused, braked], NOW, LIMITS, broken, round_age=LATELY, role=role)
+    found = {source: [reason.code for reason in reasons] for source, reasons in health.sources.items()}
+    assert found == {SOURCE: ["misconfigured", "paused"], "other": ["braked"], "third": ["misconfigured"]}
+    assert health.sources["third"] == [Reason("misconfigured", "no such field")]
+    assert health.is_ready
+    assert not health.is_clean
 
 
-def test_a_process_that_takes_webhooks_in_is_ready_whatever_workers_do() -> None:
-    # Regression: an orchestrator would take the webhooks down together with the workers.
-    stopped = SourceState(SOURCE, braked_at=NOW, paused_until=NOW + timedelta(hours=1))
-    assert not assess([stopped], NOW, LIMITS, {SOURCE: "no such field"}, role="work").is_ready
-    assert assess([stopped], NOW, LIMITS, {SOURCE: "no such field"}, role="web") == Health({SOURCE: []}, [])
-    assert not assess([], NOW, LIMITS, role="web").is_ready
+def test_a_process_that_takes_webhooks_in_needs_no_attention_of_its_own() -> None:
+    assert assess([WELL], NOW, LIMITS, round_age=None, role="web").is_ready
 
 
-def test_clean_is_when_every_source_works() -> None:
+def test_clean_is_when_every_source_gets_on() -> None:
     other = replace(WELL, source="other")
-    assert assess([WELL, other], NOW, LIMITS).is_clean
-    assert not assess([WELL, replace(other, braked_at=NOW)], NOW, LIMITS).is_clean
-    assert not assess([WELL, other], NOW, LIMITS, {"third": "no such field"}).is_clean
-    assert not assess([], NOW, LIMITS).is_clean
+    assert assess([WELL, other], NOW, LIMITS, round_age=LATELY).is_clean
+    assert not assess([WELL, replace(other, braked_at=NOW)], NOW, LIMITS, round_age=LATELY).is_clean
+    assert not assess([WELL, other], NOW, LIMITS, {"third": "no such field"}, round_age=LATELY).is_clean
 
 
-def test_without_any_source_the_process_is_not_ready() -> None:
-    health = assess([], NOW, LIMITS)
+@pytest.mark.parametrize("role", ["run", "web", "work"])
+def test_without_any_source_the_process_is_not_ready(role: Role) -> None:
+    health = assess([], NOW, LIMITS, round_age=LATELY, role=role)
     assert not health.is_ready
+    assert not health.is_clean
     assert [reason.code for reason in health.reasons] == ["no_sources"]
 
 
@@ -111,13 +121,11 @@ moments = st.none() | st.timedeltas(timedelta(days=-30), timedelta(days=30)).map
 
 
 @settings(deadline=None, derandomize=True)
-@given(moments, moments, moments, moments)
-def test_time_alone_never_makes_an_unready_source_ready_but_by_the_end_of_its_pause(
-    attended_at: datetime | None, polled_at: datetime | None, paused_until: datetime | None, braked_at: datetime | None
+@given(moments, moments, moments)
+def test_time_alone_mends_nothing_but_a_pause_that_ends(
+    polled_at: datetime | None, paused_until: datetime | None, braked_at: datetime | None
 ) -> None:
-    state = SourceState(
-        SOURCE, attended_at=attended_at, polled_at=polled_at, paused_until=paused_until, braked_at=braked_at
-    )
+    state = SourceState(SOURCE, polled_at=polled_at, paused_until=paused_until, braked_at=braked_at)
     later = codes(state, now=NOW + timedelta(hours=1))
     assert set(codes(state)) - {"paused"} <= set(later)
 
@@ -131,19 +139,47 @@ def test_livez_answers_whatever_else_is_wrong(service: Service) -> None:
     assert (answer.status, answer.json) == (200, {"alive": True})
 
 
-def test_readyz_tells_each_source_and_its_reasons(service: Service) -> None:
+def test_readyz_tells_the_reasons_of_the_process(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    sources = {SOURCE: {"ready": True, "reasons": []}}
     answer = service.request("GET", "/readyz")
     assert answer.status == 503
-    reason = {"code": "attention_never", "message": "No attention round has succeeded yet."}
-    assert answer.json == {"ready": False, "reasons": [], "sources": {SOURCE: {"ready": False, "reasons": [reason]}}}
+    reason = {"code": "attention_never", "message": "No attention round has succeeded in this process yet."}
+    assert answer.json == {"ready": False, "reasons": [reason], "sources": sources}
     service.store.sources.attended(SOURCE, service.now)
     answer = service.request("GET", "/readyz")
     assert answer.status == 200
-    assert answer.json == {"ready": True, "reasons": [], "sources": {SOURCE: {"ready": True, "reasons": []}}}
-    service.now += timedelta(minutes=2)
+    assert answer.json == {"ready": True, "reasons": [], "sources": sources}
+    monkeypatch.setattr(Sources, "round_age", lambda _: timedelta(minutes=2))
     answer = service.request("GET", "/readyz")
     assert answer.status == 503
-    assert answer.json["sources"][SOURCE]["reasons"][0]["message"] == "The last attention round is 2 min old."
+    assert answer.json["reasons"][0]["message"] == "The last attention round of this process is 2 min old."
+
+
+def test_readyz_tells_the_reasons_of_each_source_and_stays_ready(service: Service) -> None:
+    service.store.sources.attended(SOURCE, service.now)
+    service.store.sources.pause(SOURCE, service.now + timedelta(seconds=90), "The tracker does not answer.")
+    answer = service.request("GET", "/readyz")
+    assert answer.status == 200
+    reason = {"code": "paused", "message": "Paused for 90 s: The tracker does not answer."}
+    assert answer.json["sources"] == {SOURCE: {"ready": False, "reasons": [reason]}}
+    service.now += timedelta(hours=1)
+    reason = {"code": "poll_old", "message": "No poll has succeeded for 60 min."}
+    assert service.request("GET", "/readyz").json["sources"] == {SOURCE: {"ready": False, "reasons": [reason]}}
+
+
+def test_another_process_that_attends_does_not_make_this_one_ready(service: Service, tmp_path: Path) -> None:
+    other = Store(open_database(f"sqlite:///{tmp_path}/connector.sqlite3", exclusive=False))
+    other.sources.attended(SOURCE, service.now)
+    other.close()
+    assert service.store.sources.get(SOURCE).attended_at == service.now
+    assert [reason["code"] for reason in service.request("GET", "/readyz").json["reasons"]] == ["attention_never"]
+
+
+def test_a_clock_that_is_set_makes_no_attention_old_or_new(service: Service) -> None:
+    service.store.sources.attended(SOURCE, service.now)
+    for step in (timedelta(days=1), timedelta(days=-2)):
+        service.now += step
+        assert service.request("GET", "/readyz").status == 200
 
 
 def test_readyz_says_that_the_database_cannot_be_used_and_not_why(
@@ -232,6 +268,26 @@ def test_metrics_are_prometheus_text_and_tell_how_the_queue_stands(service: Serv
     assert found[f'connector_last_round_timestamp_seconds{{source="{SOURCE}"}}'] == NOW.timestamp()
     assert found[f'connector_brake{{source="{SOURCE}"}}'] == 1
     assert found[f'connector_paused{{source="{SOURCE}"}}'] == 0
+
+
+def test_scrapers_share_one_count_of_the_tickets(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Regression: a source of fewer than 50,000 tickets was counted anew at each scrape.
+    counted, genuine = [], sources_module._count_stages
+
+    def count(source: str, connection: Connection) -> dict[str | None, int]:
+        counted.append(source)
+        return genuine(source, connection)
+
+    monkeypatch.setattr(sources_module, "_count_stages", count)
+    monkeypatch.setattr(sources_module, "_STAGES_SECONDS", 60.0)  # however slow this machine is
+    service.store.sources = Sources(service.store._database)
+    service.post(event(1))
+    with ThreadPoolExecutor(2) as scrapers:
+        answers = list(scrapers.map(lambda _: service.request("GET", "/metrics").body.decode(), range(20)))
+    for text in answers:
+        assert f'connector_tickets{{source="{SOURCE}",state="open"}} 1.0' in text
+        assert "# HELP connector_tickets Tickets, as counted a minute ago at most; " in text
+    assert counted == [SOURCE]
 
 
 def test_the_metrics_that_are_served_are_those_that_are_described(service: Service) -> None:
