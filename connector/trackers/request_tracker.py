@@ -2,6 +2,8 @@
 
     fetch          one search by id within the scope, which gives the ticket or nothing; then its transactions. The
                    texts of comments only where their transaction's field does not tell their refs, once each
+    fetch_many     the same searches, for several ids: a search of RT asks its database and is as true as a look at one
+                   ticket. A ticket whose transactions do not come down to its creation is left to be fetched alone
     edit           one call for each part, if the ticket is still open and in scope, and another look at what came of
                    it: RT answers 200 to what it refused
     changed_since  a search, page by page in the order of ids, which changes do not disturb
@@ -9,10 +11,8 @@
 A comment of RT is internal: what clients see is a reply, and the connector never replies.
 """
 
-import json
 import re
-import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -26,7 +26,6 @@ from connector.trackers.port import (
     Markup,
     Misconfigured,
     NoTransition,
-    OneByOne,
     Refused,
     Sighting,
     Ticket,
@@ -42,10 +41,9 @@ from connector.trackers.request_tracker_reading import (
     lacking,
     moment,
     read_ticket,
-    refs_in_field,
-    refs_in_text,
     ticket_of,
 )
+from connector.trackers.request_tracker_transactions import RefsOfTexts, any_of, comments, of_many, of_one
 
 __all__ = ["RequestTracker", "read_ticket"]
 
@@ -67,14 +65,13 @@ LEFT = "The ticket is not in the source's scope any more, or was deleted or merg
 RIPE = timedelta(seconds=5)
 _WESTERNMOST = timedelta(hours=12)  # no time zone is further behind UTC
 _WANTED = "Status,Due,LastUpdated,Queue,CustomFields"
+BULK = 50  # tickets asked for in one call: their ids stand in its address, which servers take up to some 8 KB
 _MOVES = 3  # tries to move a ticket that others change in the same moments
 _ONE_OF_A_QUEUE = 10  # tickets asked for to see one
-_TEXTS_AT_ONCE = 50  # comments whose texts are asked for in one call
-_TEXTS_KEPT = 20_000  # comments whose refs are remembered: some tens of bytes each
 _COMMENTED_KEPT = 1_000  # tickets of which it is remembered that they have a comment
 
 
-class RequestTracker(OneByOne):
+class RequestTracker:
     """What `scope` (TicketSQL) says of one Request Tracker. Makes no call before it is used. Thread safe.
 
     token      an authentication token, read before every call; its account's time zone must be UTC
@@ -85,6 +82,7 @@ class RequestTracker(OneByOne):
 
     markup: Markup = "html"
     atomic = False
+    bulk = BULK
 
     def __init__(
         self,
@@ -108,7 +106,7 @@ class RequestTracker(OneByOne):
             keep=lambda quoted: quoted.casefold() in admins_words,
             pace=pace,
         )
-        self._texts = _RefsOfTexts(self._api)
+        self._texts = RefsOfTexts(self._api)
         self._commented: set[str] = set()
 
     def close(self) -> None:
@@ -133,17 +131,47 @@ class RequestTracker(OneByOne):
             return None
         seen_at = self._api.now()
         fields = self._fields_of(raw)
-        rows = self._transactions(ticket_id, fields.values() if with_history else None)
-        comments = [row for row in rows if row.get("Type") == "Comment"]
-        if ticket_id in self._commented and not comments:
+        rows = of_one(self._api, ticket_id, [field.id for field in fields.values()] if with_history else None)
+        if self._hides_comments(ticket_id, rows):
             raise Misconfigured(HIDDEN)
+        return self._read(raw, rows, closed=closed, with_history=with_history, seen_at=seen_at)
+
+    def fetch_many(self, ticket_ids: Collection[str], *, with_history: bool) -> Mapping[str, Ticket | None]:
+        """See port. What would be an error if it were fetched alone is left out, to be told there."""
+        ids = sorted({each for each in ticket_ids if _is_id(each)}, key=int)[:BULK]
+        if not ids:
+            return {}
+        active = self._find_many(ids, "Status = '__Active__'")
+        others = self._find_many([each for each in ids if each not in active])
+        seen_at = self._api.now()
+        found = active | others
+        fields = {
+            each: [field.id for field in find_fields(found[each], self._fields).values()]
+            for each in ids
+            if each in found and not lacking(found[each], self._fields)
+        }
+        rows_of = of_many(self._api, fields, with_history=with_history)
+        # All texts by few calls; after that they are known.
+        self._texts.refs(comment for rows in rows_of.values() for comment in comments(rows))
+        read = {
+            each: self._read(found[each], rows, closed=each in others, with_history=with_history, seen_at=seen_at)
+            for each, rows in rows_of.items()
+            if not self._hides_comments(each, rows)
+        }
+        return read | dict.fromkeys(each for each in ids if each not in found)
+
+    def _hides_comments(self, ticket_id: str, rows: Iterable[Json]) -> bool:
+        """Whether a comment was put on the ticket that the account does not see."""
+        return ticket_id in self._commented and not comments(rows)
+
+    def _read(self, raw: Json, rows: Sequence[Json], *, closed: bool, with_history: bool, seen_at: datetime) -> Ticket:
         ticket = ticket_of(
             raw,
             self._fields,
             closed=closed,
             time_zone=self._time_zone,
             rows=rows if with_history else (),
-            refs=self._texts.refs(comments),
+            refs=self._texts.refs(comments(rows)),
         )
         # RT's stamps are of whole seconds: a second change in that same second would leave the stamp as it is, and the
         # poll would take it for seen. So a stamp that is still fresh, by RT's own clock, is no stamp, and the poll
@@ -187,6 +215,14 @@ class RequestTracker(OneByOne):
         found = self._tickets(query, {"fields": _WANTED, "per_page": 2}).items
         return next((raw for raw in found if str(raw["id"]) == ticket_id), None)
 
+    def _find_many(self, ids: Sequence[str], condition: str = "") -> dict[str, Json]:
+        """Those of the tickets that are in scope, and for which the condition holds. One page holds them all."""
+        if not ids:
+            return {}
+        query = f"({self._scope}) AND {any_of('id', ids)}" + (f" AND {condition}" if condition else "")
+        found = self._tickets(query, {"fields": _WANTED, "per_page": len(ids)}).items
+        return {str(raw["id"]): raw for raw in found if str(raw["id"]) in ids}
+
     def _finds(self, query: str) -> bool:
         return bool(self._tickets(query, {"per_page": 1}).items)
 
@@ -215,25 +251,6 @@ class RequestTracker(OneByOne):
             names = names & lacking(found[0], sorted(names))
             queues.append(_queue_of(found[0]))
         return not names
-
-    def _transactions(self, ticket_id: str, fields: Iterable[CustomField] | None) -> list[Json]:
-        """Comments; with `fields`, the changes of status, due date and of these fields, too. Oldest first."""
-        types = ["Type = 'Comment'"]
-        if fields is not None:
-            types += ["Type = 'Status'", "(Type = 'Set' AND Field = 'Due')"]
-            types += [f"(Type = 'CustomField' AND Field = {field.id})" for field in fields]
-        # Nothing else is asked for: what the account may not see is left out of a page without a word, and a page that
-        # is short because of that would look like the last.
-        query = f"TicketId = {ticket_id} AND ({' OR '.join(types)})"
-        wanted = "Type,Field,OldValue,NewValue,Created,CustomFields"
-        return list(
-            self._api.walk(
-                "transactions",
-                about="ticket",
-                params={"query": query, "fields": wanted, "orderby": "id"},
-                sees_all=True,
-            )
-        )
 
     # Writing
 
@@ -365,57 +382,6 @@ class RequestTracker(OneByOne):
         return self._api.change("PUT", f"ticket/{ticket.id}", body, if_match=if_match)
 
 
-class _RefsOfTexts:
-    """The refs of comments. Those that no field tells are read from the texts, and remembered: a comment of RT never
-    changes. Thread safe."""
-
-    def __init__(self, api: RequestTrackerApi) -> None:
-        self._api = api
-        self._known: dict[str, frozenset[str]] = {}
-        self._lock = threading.Lock()
-
-    def refs(self, comments: Iterable[Json]) -> frozenset[str]:
-        """The refs in all of these comments (transactions with their custom fields), whoever wrote them."""
-        found: set[str] = set()
-        unmarked: list[str] = []
-        for row in comments:
-            marked = refs_in_field(row)
-            found |= marked
-            if not marked:
-                unmarked.append(str(row["id"]))
-        return frozenset(found).union(*self._of_texts(unmarked).values())
-
-    def _of_texts(self, ids: Sequence[str]) -> dict[str, frozenset[str]]:
-        with self._lock:
-            known = {each: self._known[each] for each in ids if each in self._known}
-        unread = [each for each in ids if each not in known]
-        for start in range(0, len(unread), _TEXTS_AT_ONCE):
-            known |= self._read(unread[start : start + _TEXTS_AT_ONCE])
-        with self._lock:
-            if len(self._known) > _TEXTS_KEPT:
-                self._known.clear()
-            self._known |= {each: known[each] for each in unread}
-        return known
-
-    def _read(self, ids: Sequence[str]) -> dict[str, frozenset[str]]:
-        """One search for the texts of several comments; files that hang on them are not asked for."""
-        conditions = [{"field": "TransactionId", "value": each} for each in ids]
-        conditions.append({"field": "ContentType", "operator": "STARTSWITH", "value": "text/"})
-        conditions.append({"field": "Filename", "operator": "IS", "value": "NULL"})
-        params = {"query": json.dumps(conditions), "fields": "Content,TransactionId", "orderby": "id"}
-        found = {each: frozenset[str]() for each in ids}
-        for text in self._api.walk("attachments", about="ticket", params=params, sees_all=True):
-            of = _transaction_of(text)
-            if of in found:
-                found[of] |= refs_in_text(text.get("Content"))
-        return found
-
-
-def _transaction_of(attachment: Json) -> str:
-    about = attachment.get("TransactionId")
-    return str(about.get("id") if isinstance(about, dict) else about)
-
-
 def _queue_of(raw: Json) -> int | None:
     queue = raw.get("Queue")
     number = str(queue.get("id") if isinstance(queue, dict) else queue)
@@ -438,9 +404,13 @@ def _moment_of(raw: Json, name: str) -> datetime | None:
     return moment(raw.get(name))
 
 
-def _check_id(ticket_id: str) -> None:
+def _is_id(ticket_id: str) -> bool:
     # Ids come from webhooks and stand in URLs and TicketSQL.
-    if not re.fullmatch(r"[0-9]{1,19}", ticket_id, re.ASCII):
+    return re.fullmatch(r"[0-9]{1,19}", ticket_id, re.ASCII) is not None
+
+
+def _check_id(ticket_id: str) -> None:
+    if not _is_id(ticket_id):
         raise TicketGone("This is not the id of a ticket: ids are numbers.")
 
 

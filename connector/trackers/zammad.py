@@ -1,6 +1,8 @@
 """Zammad 6 and 7: what the port asks, in terms of its REST API. Facts: zammad 1 to 3.
 
-    fetch          one search for the ticket within the scope, then its articles, and its history if that is asked for
+    fetch          one search for the ticket within the scope, then its articles, and its history if that is asked for.
+                   Zammad gives articles and history of one ticket a call, so there is little to be had of several
+                   tickets at once (docs/decisions/0016)
     edit           one PUT: state, attributes and the internal note together, wholly or not at all; before it the draft
                    of the letter, if there is one to send, and a second look at the ticket if the first was not just now
     changed_since  searches in the order of change, each from where the last one ended
@@ -89,6 +91,7 @@ class Look:
 class Value:
     """One attribute of an edit: what is sent, and how it is seen to be there."""
 
+    part: str  # of the edit, as NotKept names it
     key: str
     sent: str
     told: str  # how people are told of it
@@ -294,16 +297,17 @@ class ZammadTracker(OneByOne):
         return at is not None and abs(self._clock() - at) <= JUST_NOW
 
     def _as_it_is_now(self, ticket: Ticket, edit: Edit) -> Json:
-        """Raises Refused if the ticket is not where it was. To have been moved where it is to go, and open, is well."""
-        now = self._api.get_object(f"tickets/{ticket.id}", about="ticket")
-        if now.get("group_id") != ticket.raw.get("group_id"):
-            raise Refused("Nothing was changed: somebody has moved the ticket to another group since it was looked at.")
+        """Raises Refused if the ticket is not where it was: then nothing is sent any more without such a look before
+        it, however soon it comes. To have been moved where it is to go, and open, is well, and as our own move."""
+        now, look = self._api.get_object(f"tickets/{ticket.id}", about="ticket"), _look(ticket)
         state = self._names.state(now.get("state_id"))
-        is_where_it_goes = edit.status is not None and fold(edit.status) == fold(state.name) and not state.is_closed
-        if state.id != _look(ticket).state_id and not is_where_it_goes:
-            raise Refused(
-                f'Nothing was changed: somebody has moved the ticket to "{state.name}" since it was looked at.'
-            )
+        if edit.status is not None and fold(edit.status) == fold(state.name) and not state.is_closed:
+            look.state_id = state.id
+        has_left = now.get("group_id") != ticket.raw.get("group_id")
+        if has_left or state.id != look.state_id:
+            look.at = None
+            where = "another group" if has_left else f'"{state.name}"'
+            raise Refused(f"Nothing was changed: somebody has moved the ticket to {where} since it was looked at.")
         return now
 
     def _values(self, ticket: Ticket, edit: Edit) -> Iterator[Value]:
@@ -338,6 +342,7 @@ class ZammadTracker(OneByOne):
             raise self._no_transition(ticket, state.name, "It is a pending state, which needs a due date.")
         at = datetime.combine(due_on, time.min, self._time_zone).astimezone(UTC)
         return Value(
+            "status",
             "pending_time",
             at.strftime("%Y-%m-%dT%H:%M:%SZ"),
             "the time it is pending till",
@@ -359,7 +364,7 @@ class ZammadTracker(OneByOne):
             value = raw.get(key)
             return value in {sent, here.date().isoformat()} or read_moment(value) == at
 
-        return Value(key, sent, f'"{label(name)}"', is_there, key)
+        return Value(name, key, sent, f'"{label(name)}"', is_there, key)
 
     def _article(self, comment: str) -> Json:
         return {
@@ -467,25 +472,24 @@ def _lacking(values: Iterable[Value], raw: Mapping[str, Any]) -> list[Value]:
 
 
 def _state_value(state: Named) -> Value:
-    return Value(
-        "state", state.name, f'the state "{state.name}"', lambda raw: raw.get("state_id") == state.id, "state_id"
-    )
+    told = f'the state "{state.name}"'
+    return Value("status", "state", state.name, told, lambda raw: raw.get("state_id") == state.id, "state_id")
 
 
 def _due_value(key: str, due_on: date) -> Value:
-    return Value(key, due_on.isoformat(), "the due date", lambda raw: day(raw.get(key)) == due_on, key)
+    return Value("due_on", key, due_on.isoformat(), "the due date", lambda raw: day(raw.get(key)) == due_on, key)
 
 
 def _verify(values: Sequence[Value], answer: Json) -> None:
     """Raises if Zammad says 200 and has not kept what was sent."""
-    dropped = [value.key for value in values if value.answered_as not in answer]
-    if dropped:
-        raise NotKept(NOT_PROVISIONED.format(names=_listed(dropped)))
-    lost = [value.told for value in values if not value.is_there(answer)]
+    unknown = [value for value in values if value.answered_as not in answer]
+    lost = [value for value in values if value.answered_as in answer and not value.is_there(answer)]
+    said = [NOT_PROVISIONED.format(names=_listed([value.key for value in unknown]))] if unknown else []
     if lost:
-        raise NotKept(
-            f"Zammad did not keep {' and '.join(lost)}: another value came out. Is the attribute of that kind?"
-        )
+        what = " and ".join(value.told for value in lost)
+        said.append(f"Zammad did not keep {what}: another value came out. Is the attribute of that kind?")
+    if said:
+        raise NotKept(" ".join(said), dropped={value.part for value in [*unknown, *lost]})
 
 
 def _not_provisioned(names: Sequence[str]) -> Misconfigured:

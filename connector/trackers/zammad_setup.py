@@ -138,9 +138,9 @@ class ZammadSetup:
             return Task(task_id, what, "by_hand", how)
         kind = TYPES.get(str(found.get("data_type")))
         if kind not in USABLE[field.type]:
-            is_there = f'There is an attribute "{name}" of another kind ({found.get("data_type")}).'
+            trouble = f'There is an attribute "{name}" of another kind ({found.get("data_type")}).'
             how = "Zammad cannot change an attribute's kind: name another attribute in the mapping."
-            return Task(task_id, what, "by_hand", how, is_there)
+            return Task(task_id, what, "by_hand", how, trouble)
         if found.get("active") is False:
             return Task(task_id, what, "by_hand", f'The attribute "{name}" is switched off: switch it on in Zammad.')
         return Task(task_id, what, "there")

@@ -18,9 +18,8 @@ from tests.contract.jira_sites import OFFICE, START
 from tests.contract.site import CHOICE, HOOK_SECRET, OTHER_CHOICE, Holds, Hook, Said, Statuses, Value
 from tests.contract.wire import Wire
 from tests.practice.receiver import Receiver
-from tests.trackers.zammad_sites import NEEDED, ZammadSite, live_site
+from tests.trackers.zammad_sites import NEEDED, ZammadSite, live_site, standin_site
 from tests.zammad_standin import ZammadStandin
-from tests.zammad_standin.world import ADMIN_TOKEN, AGENT_TOKEN
 
 __all__ = ["NEEDED", "live", "live_people", "zammad_6", "zammad_7"]
 
@@ -172,14 +171,7 @@ class Live(Zammad):
 def stand_in(version: str) -> Iterator[StandIn]:
     clock = PracticeClock(START)
     with small_pages(), ZammadStandin(clock, version=version) as zammad, Wire(zammad.url) as wire:
-        people = ZammadSite(
-            zammad.url,
-            admin_token=ADMIN_TOKEN,
-            token=AGENT_TOKEN,
-            group="USCIS inquiries",
-            other_group="Donations",
-            clock=clock,
-        )
+        people = standin_site(zammad, clock, other="Donations")
         yield StandIn(f"zammad {version[0]}", zammad, people, wire)
         people.close()
 

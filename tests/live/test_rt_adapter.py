@@ -1,7 +1,8 @@
 """The adapter on a real Request Tracker: what the port promises."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -203,6 +204,123 @@ def test_the_json_of_a_ticket_is_read_without_a_tracker(rt: Rt) -> None:
     assert ticket.due_on == date(2026, 4, 2)
 
 
+# Many at once
+
+
+def test_many_are_fetched_by_two_calls_or_three(rt: Rt, make_tracker: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search for the open ones, one for the others if there are any, and one for a hundred transactions."""
+    ids = [rt.create(Receipt_Number="WAC2590123456") for _ in range(4)]
+    tracker = make_tracker()
+    for ticket_id in ids:
+        tracker.edit(fetched(tracker, ticket_id), Edit(comment=REF_LINE.format("aaaaaaa1")))
+    asked = counted_pages(monkeypatch)
+    found = tracker.fetch_many(ids, with_history=True)
+    assert [(ticket.id, set(ticket.refs)) for ticket in found.values() if ticket] == [
+        (each, {"aaaaaaa1"}) for each in ids
+    ]
+    assert asked == ["tickets", "transactions"]
+    rt.put(ids[0], Status="Closed")
+    rt.comment(ids[1], REF_LINE.format("aaaaaaa2"), "text/html")
+    rt.comment(ids[2], REF_LINE.format("aaaaaaa3"), "text/html")
+    asked.clear()
+    found = tracker.fetch_many(ids, with_history=True)
+    assert [ticket is not None and ticket.closed for ticket in map(found.get, ids)] == [True, False, False, False]
+    assert asked == ["tickets", "tickets", "transactions", "attachments"]
+
+
+@pytest.mark.parametrize("with_history", [True, False])
+def test_many_that_changed_a_lot_are_what_each_is_alone(
+    rt: Rt, make_tracker: Make, monkeypatch: pytest.MonkeyPatch, with_history: bool
+) -> None:
+    monkeypatch.setattr(request_tracker_api, "PAGE", 8)
+    tracker = make_tracker(fields=[CALLED, "Several Dates"])
+    ids = [rt.create(NCSC_Called_At=AT) for _ in range(6)]
+    for number, ticket_id in enumerate(ids):
+        rt.fill(ticket_id, Several_Dates=AT)
+        rt.comment(ids[-1 - number], REF_LINE.format(f"aaaaaaa{number}"), "text/html")
+        rt.put(ticket_id, Status="Call NCSC", Due="2026-04-02 17:00:00")
+        rt.fill(ticket_id, NCSC_Called_At=[])
+    rt.put(ids[2], Status="Answered")
+    found = tracker.fetch_many(ids, with_history=with_history)
+    # Each has five transactions, one six: with its history, so many pages hold three.
+    assert set(found) == set(ids[:3] if with_history else ids)
+    assert_as_alone(tracker, found, with_history=with_history)
+
+
+def assert_as_alone(tracker: RequestTracker, found: Mapping[str, Ticket | None], *, with_history: bool = True) -> None:
+    for ticket_id, ticket in found.items():
+        assert ticket is not None
+        alone = fetched(tracker, ticket_id, with_history=with_history)
+        assert replace(ticket, raw={}) == replace(alone, raw={})
+
+
+def test_out_of_scope_among_many_is_what_was_deleted_merged_moved_or_never_made(rt: Rt, make_tracker: Make) -> None:
+    tracker = make_tracker(scope=f"Queue = '{QUEUE}' OR Queue = 'Nowhere'")
+    foreign = str(rt.call("POST", "ticket", who="root", json={"Queue": "Housekeeping", "Subject": "x"}).json()["id"])
+    deleted, merged, kept, older = (rt.create() for _ in range(4))
+    rt.put(deleted, "root", Status="deleted")
+    rt.comment(kept, REF_LINE.format("aaaaaaa1"), "text/html")
+    rt.put(merged, MergeInto=kept)
+    rt.put(kept, MergeInto=older)
+    outside = [foreign, deleted, merged, kept, "999999"]
+    found = dict(tracker.fetch_many([*outside, older, "", "1 OR id > 0"], with_history=True))
+    assert_as_alone(tracker, {older: found.pop(older)})
+    assert found == dict.fromkeys(outside)
+
+
+def test_a_long_history_among_many_is_left_out_and_holds_up_no_other(
+    rt: Rt, make_tracker: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(request_tracker_api, "PAGE", 4)
+    ids = [rt.create() for _ in range(5)]
+    long = ids[1]
+    for number in range(4):
+        rt.comment(long, REF_LINE.format(f"{number:08x}"), "text/html")
+    rt.comment(ids[4], REF_LINE.format("aaaaaaa1"), "text/html")
+    tracker = make_tracker()
+    assert set(tracker.fetch_many(ids, with_history=True)) == {*ids} - {long}
+    assert len(fetched(tracker, long).refs) == 4
+    monkeypatch.setattr(request_tracker_api, "PAGE", 5)
+    found = tracker.fetch_many(ids, with_history=True)
+    assert set(found) == set(ids)
+    assert_as_alone(tracker, found)
+
+
+def test_comments_that_the_account_may_not_see_hide_no_others_among_many(
+    rt: Rt, make_tracker: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They leave gaps in the pages, and what is short because of that must not be taken for the end."""
+    monkeypatch.setattr(request_tracker_api, "PAGE", 6)
+    made = rt.call("POST", "ticket", who="root", json={"Queue": "Housekeeping", "Subject": "x"})
+    hidden, seen, *others = [str(made.json()["id"]), *(rt.create() for _ in range(3))]
+    for number in range(4):
+        rt.comment(seen, REF_LINE.format(f"aaaaaaa{number}"), "text/html")
+        rt.comment(hidden, "Nothing of ours", who="root")
+    tracker = make_tracker(scope=f"id >= {hidden}", fields=[])
+    found = tracker.fetch_many([hidden, seen, *others], with_history=True)
+    assert set(found) == {hidden, seen, others[0]}
+    assert_as_alone(tracker, found)
+    for _ in range(2):
+        rt.comment(hidden, "Nothing of ours", who="root")
+    found = tracker.fetch_many([hidden, seen, *others], with_history=True)
+    assert set(found) == {seen, others[0]}, "a page was all of what is hidden"
+    assert_as_alone(tracker, found)
+
+
+def test_a_hidden_comment_of_ours_is_not_overlooked_among_many(rt: Rt, make_tracker: Make) -> None:
+    tracker = make_tracker("blind")
+    said, silent = rt.create(), rt.create()
+    tracker.edit(fetched(tracker, said), Edit(comment=REF_LINE.format("aaaaaaa1")))
+    assert set(tracker.fetch_many([said, silent], with_history=False)) == {silent}
+
+
+def test_a_ticket_of_a_queue_without_the_fields_is_left_out_among_many(rt: Rt, make_tracker: Make) -> None:
+    made = rt.call("POST", "ticket", who="root", json={"Queue": "Housekeeping", "Subject": "Order toner"})
+    lacking, whole = str(made.json()["id"]), rt.create()
+    tracker = make_tracker(scope=f"id >= {lacking}")
+    assert set(tracker.fetch_many([lacking, whole], with_history=True)) == {whole}
+
+
 # Searching
 
 
@@ -274,7 +392,7 @@ def counted_pages(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     listing = RequestTrackerApi.page
 
     def counted(api: RequestTrackerApi, path: str, **more: Any) -> Page:
-        asked.append(path)
+        asked.append(path.partition("?")[0])
         return listing(api, path, **more)
 
     monkeypatch.setattr(RequestTrackerApi, "page", counted)

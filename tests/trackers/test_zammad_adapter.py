@@ -11,9 +11,8 @@ import pytest
 from connector.inquiry.wording import Letter
 from connector.practice.clock import PracticeClock
 from connector.trackers.port import Edit, NoTransition, Ticket
-from tests.trackers.zammad_sites import ZammadSite, live_site
+from tests.trackers.zammad_sites import ZammadSite, live_site, standin_site
 from tests.zammad_standin import ZammadStandin
-from tests.zammad_standin.world import ADMIN_TOKEN, AGENT_TOKEN
 
 START = datetime(2026, 4, 1, 14, 0, tzinfo=UTC)  # a Wednesday, 10:00 a.m. in New York
 COMMENT = "<p><strong>E-mail the centre now</strong></p>\n<p>Inquiry connector, Step 2, ref 5d01b7f4</p>"
@@ -36,14 +35,7 @@ def site(request: pytest.FixtureRequest) -> Iterator[ZammadSite]:
     with ZammadStandin(clock, version=version) as zammad:
         kinds = {"receipt_number": "input", "filed_on": "date", "called_at": "datetime", "protected_case": "boolean"}
         zammad.world.provide(**kinds, due_on="date")
-        made = ZammadSite(
-            zammad.url,
-            admin_token=ADMIN_TOKEN,
-            token=AGENT_TOKEN,
-            group="USCIS inquiries",
-            other_group="Donations",
-            clock=clock,
-        )
+        made = standin_site(zammad, clock, other="Donations")
         yield made
         made.close()
 

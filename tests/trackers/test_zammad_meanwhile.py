@@ -16,9 +16,10 @@ from connector.metrics import Metrics
 from connector.practice.clock import PracticeClock
 from connector.store import Store, TicketState, open_database
 from tests.trackers.test_zammad_adapter import START
-from tests.trackers.zammad_sites import ZammadSite
+from tests.trackers.zammad_sites import standin_site
 from tests.zammad_standin import ZammadStandin
-from tests.zammad_standin.world import ADMIN_TOKEN, AGENT_TOKEN
+from tests.zammad_standin.server import Fault
+from tests.zammad_standin.world import AGENT_TOKEN
 
 MAPPING = """
 tracker: {{kind: zammad, url: "{url}", token: {{file: token}}}}
@@ -55,14 +56,7 @@ class Office:
         zammad.world.provide(**dict.fromkeys(("receipt_number", "alien_number", "form_type"), "input"))
         zammad.world.provide(filed_on="date", called_at="datetime", center_emailed_at="datetime")
         zammad.world.provide(headquarters_emailed_at="datetime", due_on="date")
-        self.site = ZammadSite(
-            zammad.url,
-            admin_token=ADMIN_TOKEN,
-            token=AGENT_TOKEN,
-            group="USCIS inquiries",
-            other_group=None,
-            clock=clock,
-        )
+        self.site = standin_site(zammad, clock)
         for name in STATES:
             self.site.call("POST", "ticket_states", {"name": name, "state_type_id": 2})
         (folder / "token").write_text(AGENT_TOKEN, encoding="utf-8")
@@ -87,11 +81,11 @@ class Office:
         assert state is not None
         return state
 
-    def moves_during(self, method: str, path: str, ticket_id: str, state: str) -> None:
-        """A person moves the ticket right before this call of ours is answered, two seconds after the one before."""
+    def moves_during(self, method: str, path: str, ticket_id: str, state: str, seconds: float = 2) -> None:
+        """A person moves the ticket right before this call of ours is answered, so long after the one before."""
 
         def move() -> None:
-            self.clock.advance(seconds=2)
+            self.clock.advance(seconds=seconds)
             self.site.edit(ticket_id, state=state)
 
         self.zammad.before.append((method, path, move))
@@ -142,6 +136,15 @@ def test_a_ticket_that_is_closed_in_the_middle_of_a_look_stays_closed_and_silent
     assert office.seen(ticket_id) == ("closed", 0, False)
 
 
+@pytest.mark.parametrize("state", ["closed", "Ready to call"])
+def test_a_move_that_was_seen_is_not_overruled_however_soon_it_came(office: Office, state: str) -> None:
+    """Guards against this: refused together because of the move, the parts were sent alone without another look."""
+    ticket_id = office.site.create(**DETAILS, **CALLED)
+    office.moves_during("GET", "shared_draft", ticket_id, state, seconds=0)
+    office.look(ticket_id)
+    assert office.seen(ticket_id) == (state, 0, False)
+
+
 def test_a_move_that_records_a_contact_is_not_answered_by_the_letter_that_it_makes_needless(office: Office) -> None:
     ticket_id = office.site.create(**DETAILS, **CALLED)
     office.moves_during("GET", "shared_draft", ticket_id, "E-mailed the center")
@@ -149,6 +152,27 @@ def test_a_move_that_records_a_contact_is_not_answered_by_the_letter_that_it_mak
     assert office.seen(ticket_id) == ("E-mailed the center", 0, False)
     assert office.look(ticket_id).stage == "awaiting_service_center"
     assert office.seen(ticket_id) == ("E-mailed the center", 0, False)
+
+
+def test_our_own_move_is_not_taken_for_somebodys_when_the_parts_are_done_one_by_one(office: Office) -> None:
+    """Zammad refuses them together once. Between the move and the letter's comment the ticket is looked at again."""
+    ticket_id = office.site.create(**DETAILS, **CALLED)
+    office.zammad.faults.append(Fault("PUT", rf"/tickets/{ticket_id}$", 422, '{"error": "Not now"}'))
+    state = office.look(ticket_id)
+    assert office.zammad.faults == []
+    assert (office.seen(ticket_id), state.error) == (("E-mail the center", 1, True), None)
+    assert office.zammad.count("PUT", rf"tickets/{ticket_id}$") == 3
+
+
+def test_a_move_to_where_the_ticket_goes_anyway_stands_for_our_own(office: Office) -> None:
+    """The comment alone is refused once, in both ways that there are to send it; then the parts come one by one."""
+    ticket_id = office.site.create(**DETAILS, **CALLED)
+    office.moves_during("GET", "shared_draft", ticket_id, "E-mail the center")
+    office.zammad.before.append(("PUT", "shared_draft", lambda: office.zammad.faults.extend(refusals)))
+    refusals = [Fault(how, where, 422, "{}") for how, where in (("PUT", r"/tickets/\d+$"), ("POST", "ticket_articles"))]
+    state = office.look(ticket_id)
+    assert (office.zammad.faults, office.zammad.before) == ([], [])
+    assert (office.seen(ticket_id), state.error) == (("E-mail the center", 1, True), None)
 
 
 def test_a_move_elsewhere_is_seen_at_the_next_look(office: Office) -> None:

@@ -26,10 +26,10 @@ from connector.trackers.port import (
     Unavailable,
 )
 from tests.trackers.test_zammad_adapter import COMMENT, LETTER, START
-from tests.trackers.zammad_sites import ZammadSite
+from tests.trackers.zammad_sites import ZammadSite, standin_site
 from tests.zammad_standin import ZammadStandin
 from tests.zammad_standin.server import Fault
-from tests.zammad_standin.world import ADMIN_TOKEN, AGENT_TOKEN
+from tests.zammad_standin.world import AGENT_TOKEN
 
 
 class Desk:
@@ -56,14 +56,7 @@ def desk() -> Iterator[Desk]:
     with ZammadStandin(clock) as zammad:
         zammad.world.provide(receipt_number="input", filed_on="date", called_at="datetime", protected_case="boolean")
         zammad.world.provide(due_on="date")
-        site = ZammadSite(
-            zammad.url,
-            admin_token=ADMIN_TOKEN,
-            token=AGENT_TOKEN,
-            group="USCIS inquiries",
-            other_group="Donations",
-            clock=clock,
-        )
+        site = standin_site(zammad, clock, other="Donations")
         yield Desk(zammad, site, clock)
         site.close()
 
@@ -220,15 +213,23 @@ def test_an_attribute_dropped_in_silence_is_noticed(desk: Desk) -> None:
     ticket_id = desk.site.create()
     ticket = desk.fetch(ticket_id)
     desk.world.workers[0] -= {"due_on"}
-    with pytest.raises(NotKept, match=r'"due_on".*restart'):
-        desk.site.tracker().edit(ticket, Edit(due_on=date(2026, 5, 1)))
+    edit = Edit(status="open", due_on=date(2026, 5, 1), moments={" Called_At": START}, comment=COMMENT)
+    with pytest.raises(NotKept, match=r'"due_on".*restart') as failure:
+        desk.site.tracker().edit(ticket, edit)
+    assert failure.value.dropped == {"due_on"}
+    kept = desk.fetch(ticket_id)
+    assert (kept.status, kept.due_on, len(kept.refs)) == ("open", None, 1)
+    assert kept.fields["called_at"] is not None
 
 
 def test_an_attribute_of_another_kind_is_noticed(desk: Desk) -> None:
     ticket_id = desk.site.create()
     ticket = desk.fetch(ticket_id)
-    with pytest.raises(NotKept, match='did not keep "Protected case"'):
-        desk.site.tracker().edit(ticket, Edit(moments={"protected_case": START}))
+    desk.world.workers[0] -= {"due_on"}
+    edit = Edit(status="open", due_on=date(2026, 5, 1), moments={"protected_case": START, "Called_At": START})
+    with pytest.raises(NotKept, match=r'"due_on".*did not keep "Protected case"') as failure:
+        desk.site.tracker().edit(ticket, edit)
+    assert failure.value.dropped == {"due_on", "protected_case"}
 
 
 def test_a_moment_in_a_text_can_be_read(desk: Desk) -> None:

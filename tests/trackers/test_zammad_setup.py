@@ -14,7 +14,7 @@ from connector.trackers.zammad_setup import ZammadSetup
 from connector.trackers.zammad_webhooks import read_news, verify
 from tests.practice.receiver import Receiver
 from tests.trackers.test_zammad_adapter import START
-from tests.trackers.zammad_sites import ZammadSite
+from tests.trackers.zammad_sites import standin_site
 from tests.zammad_standin import ZammadStandin
 from tests.zammad_standin.server import Fault
 from tests.zammad_standin.world import ADMIN_TOKEN, AGENT_TOKEN
@@ -49,14 +49,7 @@ class Admin:
 
     def __init__(self, zammad: ZammadStandin, clock: PracticeClock) -> None:
         self.zammad, self.world, self.waited = zammad, zammad.world, 0
-        self.site = ZammadSite(
-            zammad.url,
-            admin_token=ADMIN_TOKEN,
-            token=AGENT_TOKEN,
-            group="USCIS inquiries",
-            other_group=None,
-            clock=clock,
-        )
+        self.site = standin_site(zammad, clock)
         self.on_wait: Callable[[], object] = lambda: None
         self._made: list[ZammadSetup] = []
         self._clock = clock
@@ -221,7 +214,9 @@ def test_an_attribute_that_is_there_must_be_of_a_kind_that_serves(
 ) -> None:
     admin.world.provide(**{name: kind})
     before = deepcopy(admin.attribute(name))
-    assert admin.task("field filed_on").state == state
+    task = admin.task("field filed_on")
+    trouble = 'There is an attribute "filed_on" of another kind (boolean).' if state == "by_hand" else ""
+    assert (task.state, task.trouble) == (state, trouble)
     admin.provision()
     assert admin.attribute(name) == before
 

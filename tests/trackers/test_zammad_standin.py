@@ -11,7 +11,7 @@ from connector.practice.clock import PracticeClock
 from connector.trackers.zammad_webhooks import verify
 from tests.practice.receiver import Receiver
 from tests.trackers.test_zammad_adapter import START
-from tests.trackers.zammad_sites import ZammadSite, live_site
+from tests.trackers.zammad_sites import ZammadSite, live_site, standin_site
 from tests.zammad_standin import ZammadStandin
 from tests.zammad_standin.sanitizer import sanitized
 from tests.zammad_standin.world import ADMIN_TOKEN, AGENT_TOKEN
@@ -31,9 +31,7 @@ def zammad(clock: PracticeClock) -> Iterator[ZammadStandin]:
 
 @pytest.fixture
 def site(zammad: ZammadStandin, clock: PracticeClock) -> Iterator[ZammadSite]:
-    made = ZammadSite(
-        zammad.url, admin_token=ADMIN_TOKEN, token=AGENT_TOKEN, group="USCIS inquiries", other_group=None, clock=clock
-    )
+    made = standin_site(zammad, clock)
     yield made
     made.close()
 
@@ -218,9 +216,7 @@ def test_a_customized_payload(site: ZammadSite, zammad: ZammadStandin) -> None:
 @pytest.mark.parametrize(("version", "shown"), [("6.5.2", "key"), ("7.1.1", "**********")])
 def test_secrets_are_masked_since_7(clock: PracticeClock, version: str, shown: str) -> None:
     with ZammadStandin(clock, version=version) as standin:
-        site = ZammadSite(
-            standin.url, admin_token=ADMIN_TOKEN, token=AGENT_TOKEN, group="Users", other_group=None, clock=clock
-        )
+        site = standin_site(standin, clock, group="Users")
         body = {"name": "h", "endpoint": "http://127.0.0.1:9/", "signature_token": "key", "http_method": "put"}
         site.call("POST", "webhooks", body)
         [webhook] = site.call("GET", "webhooks")

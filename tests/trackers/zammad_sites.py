@@ -21,6 +21,8 @@ import requests
 from connector.trackers.setup_port import Wanted, WantedField
 from connector.trackers.zammad import ZammadTracker
 from connector.trackers.zammad_setup import ZammadSetup
+from tests.zammad_standin import ZammadStandin
+from tests.zammad_standin.world import ADMIN_TOKEN, AGENT_TOKEN
 
 NEEDED = ("ZAMMAD_URL", "ZAMMAD_TOKEN")  # for a live one, in the environment
 OFFICE = ZoneInfo("America/New_York")
@@ -120,6 +122,15 @@ class ZammadSite:
     def delete(self, ticket_id: str) -> None:
         self.call("DELETE", f"tickets/{ticket_id}")
         self._made.remove(ticket_id)
+
+
+def standin_site(
+    zammad: ZammadStandin, clock: Callable[[], datetime], *, group: str = "USCIS inquiries", other: str | None = None
+) -> ZammadSite:
+    """The stand-in as its people use it."""
+    return ZammadSite(
+        zammad.url, admin_token=ADMIN_TOKEN, token=AGENT_TOKEN, group=group, other_group=other, clock=clock
+    )
 
 
 def live_site(wanted: Wanted = WANTED) -> ZammadSite | str:
