@@ -4,13 +4,13 @@
 PYTHON ?= python3
 ARGS ?=
 VENV = .venv
-QUICK = not slow and not live and not postgres and not deploy
+QUICK = not slow and not live and not postgres and not deploy and not faults
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 # Two installations at once in one .venv would spoil it.
 .NOTPARALLEL:
-.PHONY: help install demo test test-slow test-postgres test-deploy test-live bench lint types check ci clean venv runtime test-tools lint-tools bench-tools deploy-tools
+.PHONY: help install demo test test-slow test-postgres test-deploy test-live faults bench lint types check ci clean venv runtime test-tools lint-tools bench-tools deploy-tools
 
 help:
 	@echo 'make demo       the connector beside a practice tracker, on this machine only (ARGS="--help" tells more)'
@@ -18,6 +18,7 @@ help:
 	@echo 'make test-slow  the slow suites: real processes killed and restarted, many tickets'
 	@echo 'make test-postgres  the store on a real PostgreSQL, started on this machine as an ordinary user'
 	@echo 'make test-deploy  what deploy/ holds, by the tools made for each (those that are installed)'
+	@echo 'make faults     kills, races, broken databases, trackers and clocks, with their figures (CONNECTOR_FAULTS=full: for hours)'
 	@echo 'make bench      measure: tables of ratios, in docs/performance.md (ARGS="--quick" for a first look)'
 	@echo 'make test-live  against a real Request Tracker, started on this machine (Debian; root installs it once)'
 	@echo 'make lint       style, formatting and import rules'
@@ -43,6 +44,9 @@ test-postgres: test-tools
 
 test-deploy: deploy-tools
 	@$(VENV)/bin/pytest -m deploy $(ARGS)
+
+faults: test-tools
+	@$(VENV)/bin/pytest -m faults $(ARGS)
 
 bench: bench-tools
 	@$(VENV)/bin/python -m tests.benchmarks $(ARGS)

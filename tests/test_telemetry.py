@@ -18,6 +18,7 @@ import structlog
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
+from connector import telemetry
 from connector.inquiry.identifiers import IdentifierError, alien_number, receipt_number
 from connector.settings import SettingsError
 from connector.telemetry import bind, configure, described, mask, new_correlation_id
@@ -131,6 +132,43 @@ def test_any_text_becomes_one_line_of_bounded_length(text: str) -> None:
     masked = mask(text)
     assert len(masked) <= 2001
     assert masked.isprintable()
+
+
+WORDS = [
+    "attended",
+    "awaiting_ncsc",
+    "at_",
+    "a",
+    "_",
+    "basic",
+    "bearer",
+    "authorization",
+    "cookie",
+    "token",
+    "secret",
+    "sha",
+]
+
+
+@LAW
+@given(
+    st.text(max_size=60)
+    | st.text("abcz_  ", max_size=200)
+    | st.lists(st.sampled_from(WORDS) | st.text("abcz_ AZ09=:@/.-\n", max_size=9)).map(" ".join)
+    | st.lists(st.sampled_from(WORDS)).map("_".join)
+    | st.from_regex(telemetry._HARMLESS, fullmatch=True)
+)
+@example("bearer abcdefgh_")
+@example("a" * 5000)
+@example("attended\n")
+def test_the_short_way_for_harmless_texts_shows_what_the_rules_show(text: str) -> None:
+    assert mask(text) == telemetry._mask_by_rules(text)
+
+
+def test_our_own_words_go_the_short_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(telemetry, "_mask_by_rules")
+    for text in ("attended", "look failed", "awaiting_service_center", "attend_at"):
+        assert mask(text) == text
 
 
 @LAW

@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import date, datetime, timedelta
 
@@ -16,6 +17,7 @@ from connector.metrics import Metrics
 from connector.store import Store
 from connector.store.attention import Claim
 from connector.store.errors import DatabaseError
+from connector.trackers.late import changes_only_if
 from connector.trackers.port import (
     AccessRefused,
     CommentWentPublic,
@@ -98,9 +100,11 @@ class Actor:
         """
         if any(act.kind == "comment" for act in acts):
             self._check_brake(source)
+        in_time = self._in_time_from_now()
         refs = self._start(claim, look, acts)
         try:
-            source.tracker.edit(look.ticket, edit_of(source, acts, notes))
+            with changes_only_if(in_time):
+                source.tracker.edit(look.ticket, edit_of(source, acts, notes))
         except NotKept as error:
             # The rest stands. What is lacking is tried alone at the next look, which comes within hours
             # (attend.TRY_REFUSED_AGAIN), until an admin has mended the tracker; so long the ticket tells of it.
@@ -130,16 +134,29 @@ class Actor:
 
     def _start(self, claim: Claim, look: Look, acts: Sequence[Act]) -> list[str]:
         """Note the acts as started; the refs that were not done before."""
-        if not self._store.attention.renew(claim, self._clock(), self._lease):
+        kinds = {
+            ref: act.kind if number == 0 else "problem"  # the brake counts each comment once
+            for act in acts
+            for number, ref in enumerate(_new(act, look))
+        }
+        if not self._store.acts.start(claim, kinds, look.decision.stage, self._clock(), self._lease):
             raise LeaseLost
-        refs = []
-        for act in acts:
-            for number, ref in enumerate(_new(act, look)):
-                kind = act.kind if number == 0 else "problem"  # the brake counts each comment once
-                if not self._store.acts.start(claim, ref, kind, look.decision.stage, self._clock()):
-                    raise LeaseLost
-                refs.append(ref)
-        return refs
+        return list(kinds)
+
+    def _in_time_from_now(self) -> Callable[[], bool]:
+        """Says whether an act that is noted as started now may still be sent: for half a lease, by either clock.
+
+        A lease keeps the ticket from others for its whole length. The other half is for the tracker to finish what it
+        was sent (backoff.IN_DOUBT) and for the clocks of nodes that differ by a minute: only then may another worker
+        have the ticket, and look whether the act is there. Each clock may stand still or be set while a process is
+        stopped, so both are asked.
+        """
+        clock_began, began, longest = self._clock(), time.monotonic(), self._lease / 2
+
+        def in_time() -> bool:
+            return max(self._clock() - clock_began, timedelta(seconds=time.monotonic() - began)) < longest
+
+        return in_time
 
     def _finish(self, source: Source, claim: Claim, look: Look, acts: Sequence[Act]) -> None:
         refs = list(itertools.chain.from_iterable(_new(act, look) for act in acts))

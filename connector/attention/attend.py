@@ -11,8 +11,10 @@
 Whatever fails, the ticket keeps a moment at which it is looked at again, or is stuck and says so.
 """
 
+import contextlib
 import random
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -69,6 +71,8 @@ class Attendant:
         self._store, self._metrics, self._clock = store, metrics, clock
         self._actor, self._lease, self._in_doubt = Actor(store, metrics, clock, lease), lease, in_doubt
         self._chance = chance or random.Random()  # noqa: S311  jitter, not a secret
+        self._in_hand: dict[tuple[str, str], int] = {}  # ticket -> the thread that is at it
+        self._taking = threading.Lock()
 
     def attend(self, source: Source, claim: Claim, ahead: Ahead | None = None) -> str:
         """Attend to one claimed ticket. What happened is noted in the store, the log and the metrics.
@@ -77,8 +81,8 @@ class Attendant:
 
         Raises DatabaseError if not even that could be noted: then the lease runs out and the ticket comes again.
         """
-        with _told(source, claim), span("look", source.name) as told:
-            told.outcome = outcome = self._outcome(source, claim, ahead)
+        with _told(source, claim), span("look", source.name) as told, self._alone(claim) as is_alone:
+            told.outcome = outcome = self._outcome(source, claim, ahead, is_alone=is_alone)
             self._metrics.looked(source.name, outcome)
         return outcome
 
@@ -112,8 +116,26 @@ class Attendant:
             return claims, ahead
         return claims, replace(ahead, tickets=found)
 
-    def _outcome(self, source: Source, claim: Claim, ahead: Ahead | None) -> str:
+    @contextlib.contextmanager
+    def _alone(self, claim: Claim) -> Iterator[bool]:
+        """Whether no other thread of this process is at the ticket; none begins while this one is at it.
+
+        A clock that is set forward ends leases early, and the ticket may be claimed again while an act is under way.
+        """
+        ticket, this = (claim.source, claim.ticket_id), threading.get_ident()
+        with self._taking:
+            is_alone = self._in_hand.setdefault(ticket, this) == this
         try:
+            yield is_alone
+        finally:
+            if is_alone:
+                with self._taking:
+                    self._in_hand.pop(ticket, None)
+
+    def _outcome(self, source: Source, claim: Claim, ahead: Ahead | None, *, is_alone: bool) -> str:
+        try:
+            if not is_alone:
+                raise InDoubt(self._clock() + self._in_doubt)  # noqa: TRY301  it ends as any other doubt does
             outcome = self._five_steps(source, claim, ahead)
         except LeaseLost:
             log.warning("lease lost", hint="another worker has the ticket")

@@ -11,6 +11,7 @@ from connector.trackers.port import (
     Misconfigured,
     RateLimited,
     Stopping,
+    TooLate,
     TrackerError,
     Unavailable,
 )
@@ -60,8 +61,8 @@ def remedy(error: Exception, attempts: int, silent_in_a_row: int, chance: random
             # The ticket is not at fault: it waits no longer than the source, however often it was tried.
             pause = min(delay(silent_in_a_row - SILENT_IN_A_ROW, chance), LONGEST_PAUSE)
             return Remedy(min(wait, pause), pause=pause)
-        case _:  # the ticket's own failure, unless it is the database's
-            return Remedy(delay(attempts, chance), counts=not isinstance(error, DatabaseError))
+        case _:  # the ticket's own failure, unless it is the database's or this machine's
+            return Remedy(delay(attempts, chance), counts=not isinstance(error, DatabaseError | TooLate))
 
 
 def describe(error: Exception) -> str:

@@ -1,19 +1,25 @@
 """The hands of one source: the threads that attend to its tickets. Each source has its own, so that no source waits for
 another's tracker.
 
-Claimed tickets are fetched by one call where the tracker can, and then attended to side by side. The next batch is
-claimed while the last of one are in hand, so that no hand waits for a fetch. Once the source is paused or stopped, the
-tickets that still wait for a hand are given back.
+Claimed tickets are fetched by one call where the tracker can, and then attended to side by side. A fetch takes about as
+long as a look, so the next batch is claimed while half of one still waits for a hand, and the hand that is free first
+fetches it: so no other stands idle meanwhile, and never are more at the tracker than the source has hands.
+
+What waits must not grow old (look.FRESH): where looks take long, fewer tickets are fetched ahead, or none. Once the
+source is paused or stopped, whatever still waits is given back.
 """
 
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import structlog
 
 from connector.attention.attend import Attendant
-from connector.attention.look import Ahead
+from connector.attention.look import FRESH, Ahead
 from connector.attention.source import Source
 from connector.store import Store
 from connector.store.attention import Claim
@@ -22,7 +28,9 @@ from connector.store.errors import DatabaseError
 log = structlog.get_logger(__name__)
 
 _FAILURES = frozenset({"postponed", "braked", "stuck"})  # outcomes of a look after which the source may be held
-DEPTH = 4  # tickets fetched at once for each hand: few enough that the last is not old when its turn comes
+DEPTH = 4  # tickets fetched at once for each hand, at most
+_BATCH_SECONDS = FRESH / 2  # what a batch may take; half of another is before it, and its fetch counts too
+_WEIGHT = 1 / 8  # of the latest look, in the average of how long they take
 
 
 class Hands:
@@ -41,7 +49,9 @@ class Hands:
         self._source, self._store, self._attendant = source, store, attendant
         self._size, self._is_held, self._on_room = size, is_held, on_room
         self._pool = ThreadPoolExecutor(size, thread_name_prefix=f"attend {source.name}")
+        self._work: deque[Callable[[], None]] = deque()  # what waits for a hand: a piece for each run of _do_next
         self._in_hand = 0
+        self._look_seconds = 0.0  # how long looks take, of late
         self.held = False  # the source is paused or braked, as far as is known here
         self._closed = False
         self._lock = threading.Lock()
@@ -50,10 +60,7 @@ class Hands:
     def room(self) -> int:
         """How many tickets can be taken now."""
         with self._lock:
-            if self._in_hand >= self._size:
-                return 0
-            ahead = min(self._source.tracker.bulk, self._size * DEPTH)
-            return max(ahead, self._size - self._in_hand)
+            return self._room()
 
     def take(self, claims: Sequence[Claim]) -> None:
         """Attend to these. Returns at once."""
@@ -62,7 +69,7 @@ class Hands:
         with self._lock:
             self._in_hand += len(claims)
         if len(claims) > 1 and self._source.tracker.bulk > 1:
-            self._pool.submit(self._fetch_ahead, claims)
+            self._put(partial(self._fetch_ahead, claims), first=True)
         else:
             self._hand_out(claims, None)
 
@@ -71,10 +78,32 @@ class Hands:
         self._closed = True
         self._pool.shutdown(wait=True)
 
+    def _room(self) -> int:
+        batch = min(self._source.tracker.bulk, self._size * self._depth())
+        if self._in_hand >= self._size + batch // 2:
+            return 0
+        return max(batch, self._size - self._in_hand)
+
+    def _depth(self) -> int:
+        """How many tickets are fetched for each hand, so that it gets through them while they are fresh."""
+        return DEPTH if self._look_seconds * DEPTH <= _BATCH_SECONDS else int(_BATCH_SECONDS / self._look_seconds)
+
+    def _put(self, work: Callable[[], None], *, first: bool = False) -> None:
+        """Let a hand do it: before whatever waits, or after."""
+        (self._work.appendleft if first else self._work.append)(work)
+        try:
+            self._pool.submit(self._do_next)
+        except RuntimeError:  # closed meanwhile: no hand takes anything more
+            self._do_next()
+
+    def _do_next(self) -> None:
+        self._work.popleft()()
+
     def _fetch_ahead(self, claims: Sequence[Claim]) -> None:
         left, ahead = claims, None
         try:
-            left, ahead = self._attendant.fetch_ahead(self._source, claims)
+            if not self._is_over():
+                left, ahead = self._attendant.fetch_ahead(self._source, claims)
         except DatabaseError as error:
             self._not_noted(error)
             left = []
@@ -85,21 +114,28 @@ class Hands:
 
     def _hand_out(self, claims: Sequence[Claim], ahead: Ahead | None) -> None:
         for claim in claims:
-            try:
-                self._pool.submit(self._attend, claim, ahead)
-            except RuntimeError:  # closed while these were fetched
-                self._attend(claim, ahead)
+            self._put(partial(self._attend, claim, ahead))
 
     def _attend(self, claim: Claim, ahead: Ahead | None) -> None:
         try:
-            if self.held or self._closed:
+            if self._is_over():
                 self._store.attention.give_back(claim)
-            elif self._attendant.attend(self._source, claim, ahead) in _FAILURES:
+            elif self._look(claim, ahead) in _FAILURES:
                 self._after_failure()
         except DatabaseError as error:
             self._not_noted(error)
         finally:
             self._let_go(1)
+
+    def _look(self, claim: Claim, ahead: Ahead | None) -> str:
+        began = time.monotonic()
+        outcome = self._attendant.attend(self._source, claim, ahead)
+        with self._lock:
+            self._look_seconds += (time.monotonic() - began - self._look_seconds) * _WEIGHT
+        return outcome
+
+    def _is_over(self) -> bool:
+        return self.held or self._closed
 
     def _after_failure(self) -> None:
         """A failed look may have paused the source: then nothing else is begun."""
@@ -115,6 +151,6 @@ class Hands:
     def _let_go(self, number: int) -> None:
         with self._lock:
             self._in_hand -= number
-            has_room = self._in_hand < self._size
+            has_room = self._room() > 0
         if has_room:
             self._on_room()

@@ -28,6 +28,7 @@ _LETTER_FOR_DIGIT = str.maketrans("01258", "OIZSB")
 
 # Dashes that Unicode does not count as such (category Pd): soft hyphen, hyphen bullet, minus signs, Japanese long mark.
 _MORE_DASHES = "\u00ad\u2043\u2212\u02d7\u207b\u208b\u30fc"
+_CONTROLS = dict.fromkeys((*range(32), 127), " ")
 
 
 class IdentifierError(ValueError):
@@ -53,7 +54,10 @@ def _plain(text: str) -> str:
     Compatibility forms, such as full-width digits, become the plain ones (NFKC). Marks that print nothing of their own
     (zero-width, bidirectional, combining) are dropped.
     """
-    folded = "".join(_plain_character(character) for character in unicodedata.normalize("NFKC", text))
+    if text.isascii():  # as almost all of it is: of what has to be folded there are only control characters
+        folded = text.translate(_CONTROLS)
+    else:
+        folded = "".join(_plain_character(character) for character in unicodedata.normalize("NFKC", text))
     return " ".join(folded.upper().split())
 
 

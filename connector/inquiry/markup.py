@@ -19,11 +19,20 @@ Markup = Literal["wiki", "html", "text"]
 
 SIGNATURE = "Inquiry connector"
 _REF_LINE = re.compile(rf"{SIGNATURE}, [^\n<]{{0,80}}?\bref ((?:[0-9a-f]{{8}}\s?)+)")
-_PARSER = MarkdownIt("zero").enable(["emphasis", "link", "fence", "list", "escape", "newline"])
+# A link as mailto() writes it: there is nothing to normalize in it, which takes long for a whole letter.
+_LETTER_LINK = re.compile(r"mailto:[\w.+-]{1,64}@[\w.-]{1,63}\?(?:subject=|&body=|[\w.~-]|%[0-9A-F]{2})*", re.ASCII)
 _INVISIBLE_SPACE = "\u200b"
 _ASCII_PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 # Control characters and lone surrogates, which trackers refuse, and marks that reorder the rest of a line.
 _UNSHOWN = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
+
+
+class _Markdown(MarkdownIt):
+    def normalizeLink(self, url: str) -> str:  # noqa: N802  markdown-it's name
+        return url if _LETTER_LINK.fullmatch(url) else super().normalizeLink(url)
+
+
+_PARSER = _Markdown("zero").enable(["emphasis", "link", "fence", "list", "escape", "newline"])
 
 
 class Trusted(str):

@@ -4,8 +4,8 @@ An act is started before the call to the tracker and finished after it. One foun
 have had its effect: it is looked for on the ticket by its ref, and then adopted (it is there) or dropped (it is not).
 """
 
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from sqlalchemy import (
@@ -21,6 +21,7 @@ from sqlalchemy import (
     update,
 )
 
+from connector.store import lanes
 from connector.store.compiled import driver_of
 from connector.store.database import Database
 from connector.store.tables import NOW, Moment, acts, sources, tickets
@@ -38,20 +39,21 @@ class Acts:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def start(self, claim: "Claim", ref: str, kind: str, stage: str, now: datetime) -> bool:
-        """Note that the act is about to be done. False if the lease has run out: then it must not be done.
+    def start(self, claim: "Claim", kinds: Mapping[str, str], stage: str, now: datetime, lease: timedelta) -> bool:
+        """Note that acts are about to be done (ref -> kind), and keep the claim until `now + lease`.
 
-        To start one again that is not done moves its start to `now`; one that is done stays as it is.
+        One transaction. False, with nothing noted, if the lease has run out: then they must not be done. To start one
+        again that is not done moves its start to `now`; one that is done stays as it is.
         """
         values = {**_ticket(claim.source, claim.ticket_id), "b_token": claim.token, "now": now}
-        act = {**values, "b_ref": ref, "b_kind": kind, "b_stage": stage}
-        held, started = self._database.compiled(_held), self._database.compiled(_start)
+        rows = [{**values, "b_ref": ref, "b_kind": kind, "b_stage": stage} for ref, kind in kinds.items()]
+        kept, started = self._database.compiled(lanes.keep), self._database.compiled(_start)
 
         def note(connection: Connection) -> bool:
             driver = driver_of(connection)
-            if not held.rows(held.run(driver, values)):
+            if kept.run(driver, {**values, "until": now + lease}).rowcount != 1:
                 return False
-            started.run(driver, act)
+            started.run_many(driver, rows)
             return True
 
         return self._database.write(note)
@@ -107,20 +109,6 @@ _SOURCE = bindparam("b_source", type_=String())
 _TICKET_ID = bindparam("b_ticket_id", type_=String())
 _REF = bindparam("b_ref", type_=String())
 _OF_TICKET = (acts.c.source == _SOURCE, acts.c.ticket_id == _TICKET_ID)
-
-
-def _held(_database: Database) -> ClauseElement:
-    """Whether the worker still has the ticket; it stays so until the transaction ends."""
-    return (
-        select(tickets.c.ticket_id)
-        .where(
-            tickets.c.source == _SOURCE,
-            tickets.c.ticket_id == _TICKET_ID,
-            tickets.c.lease_token == bindparam("b_token"),
-            tickets.c.lease_until > NOW,
-        )
-        .with_for_update()
-    )
 
 
 def _start(database: Database) -> ClauseElement:

@@ -223,8 +223,11 @@ class Attention:
         return claims
 
     def renew(self, claim: Claim, now: datetime, lease: timedelta) -> bool:
-        """Keep the claim until `now + lease`. False if the ticket was given to another worker."""
-        return self._database.put(_renew, **_values(claim), until=now + lease) == 1
+        """Keep the claim until `now + lease`. False if it has run out, whether or not another worker has the ticket.
+
+        What a worker saw before a lease that ran out is old: the ticket is looked at anew.
+        """
+        return self._database.put(lanes.keep, **_values(claim), now=now, until=now + lease) == 1
 
     def give_back(self, claim: Claim) -> bool:
         """Nobody will look at the ticket for this claim: it is due as it was, and no look has failed.
@@ -351,10 +354,6 @@ def _of_claim() -> Update:
         tickets.c.ticket_id == bindparam("b_ticket_id"),
         tickets.c.lease_token == bindparam("b_token"),
     )
-
-
-def _renew(_database: Database) -> ClauseElement:
-    return _of_claim().values(lease_until=bindparam("until", type_=Moment()))
 
 
 def _settle(_database: Database) -> ClauseElement:

@@ -1,4 +1,4 @@
-"""The statements of claim(): two lanes, each the head of an index, so that they cost the same at any size.
+"""The statements of leases. Those of claim() read two lanes, each the head of an index: they cost the same at any size.
 
 The lane of passed waits has an index without news: a burst of ten thousand webhooks does not lie in it. The other lane
 is all that is due. Both go by the moment since which a ticket has been due.
@@ -40,7 +40,8 @@ _IS_NUMBER = _NUMBER.op("=")(bindparam("b_number"))
 # A lease still noted on a free ticket was outlived: that look failed, and a ticket that kills workers must not go on.
 _ATTEMPTS = tickets.c.attempts + case((tickets.c.lease_token.is_(None), 0), else_=1)
 _NO_NEWS = tickets.c.news == tickets.c.claimed_news
-_LEASE: dict[str, Any] = {"lease_token": _TOKEN, "lease_until": bindparam("until", type_=Moment())}
+_UNTIL = bindparam("until", type_=Moment())
+_LEASE: dict[str, Any] = {"lease_token": _TOKEN, "lease_until": _UNTIL}
 
 _Found = tuple[int, bool, Row]  # its number, whether there is news, and what is shown of it
 
@@ -60,6 +61,14 @@ def take(database: Database, source: str, limit: int, now: datetime, lease: time
     else:
         rows = []
     return sorted(rows, key=lambda row: row[0])
+
+
+def keep(_database: Database) -> ClauseElement:
+    """The statement that makes a lease longer, if it has not run out: `b_source`, `b_ticket_id`, `b_token`, `now`,
+    `until`."""
+    ticket = (tickets.c.source == _SOURCE, tickets.c.ticket_id == bindparam("b_ticket_id", type_=String()))
+    held = (tickets.c.lease_token == _TOKEN, tickets.c.lease_until > NOW)
+    return update(tickets).where(*ticket, *held).values(lease_until=_UNTIL)
 
 
 def _read_and_lease(database: Database, driver: Any, values: Values) -> list[Row]:

@@ -5,6 +5,7 @@ own matter. Nothing is logged here: URLs, bodies and headers are the caller's to
 """
 
 import json
+import os
 import re
 import ssl
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +18,8 @@ import requests
 import urllib3.exceptions
 from requests.structures import CaseInsensitiveDict
 
+from connector.trackers.deadline import tame
+from connector.trackers.late import sending
 from connector.trackers.port import AccessRefused, Misconfigured, TrackerError, Turns, Unavailable
 
 MAX_BODY = 32 * 1024 * 1024  # bytes, unpacked; no page of 100 tickets comes near it
@@ -32,6 +35,24 @@ BAD_ADDRESS = "The tracker's address cannot be used. Check tracker.url: https://
 _UNSENDABLE = (
     "The tracker's user or token holds characters that cannot be sent. Copy the token again, without line breaks."
 )
+
+
+_NO_AUTHORITIES = (
+    "The file of certificate authorities cannot be read. Check REQUESTS_CA_BUNDLE, or else SSL_CERT_FILE: the path of "
+    "a file with certificates in PEM form."
+)
+
+# What is wrong with a certificate, by OpenSSL's number (X509_V_ERR_... in its x509_vfy.h).
+_CERTIFICATE_FAULTS = {
+    9: "is not valid yet; check this machine's clock, too",
+    10: "has expired",
+    18: "is signed by nobody but itself",
+    19: "comes from an authority that is not trusted here",
+    20: "comes from an authority that is not trusted here",
+    21: "comes from an authority that is not trusted here",
+    62: "is for another host than tracker.url names",
+    64: "is for another address than tracker.url names",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,27 +90,30 @@ def exchange(
 ) -> Answer:
     """Send one request, once, and read its answer, whatever its status.
 
-    `timeout`: seconds to connect, and between two bytes of the answer. `changes` says whether the request may change
-    anything at the tracker: then a failure after sending leaves the outcome unknown. `body` is sent as JSON. `auth`
-    replaces the session's own. `pace` is waited for first. Raises Unavailable, AccessRefused or Misconfigured, and what
-    `pace` raises.
+    `timeout`: seconds to connect, and between two bytes of the answer, which must have come whole within
+    deadline.ANSWER_SECONDS. `changes` says whether the request may change anything at the tracker: then a failure after
+    sending leaves the outcome unknown. `body` is sent as JSON. `auth` replaces the session's own. `pace` is waited for
+    first. Raises Unavailable, AccessRefused or Misconfigured, what `pace` raises, and TooLate (late.changes_only_if).
 
     `requests.Session.request` is called past any override of it, so that no subclass tries again or logs the answer.
     """
     if pace is not None:
         pace.wait()
+    tame(session)
     try:
-        response = requests.Session.request(
-            session,
-            method,
-            url,
-            params=params,
-            json=body,
-            timeout=timeout,
-            auth=auth,
-            allow_redirects=False,
-            stream=True,
-        )
+        with sending(method, changes=changes):
+            response = requests.Session.request(
+                session,
+                method,
+                url,
+                params=params,
+                json=body,
+                timeout=timeout,
+                auth=auth,
+                allow_redirects=False,
+                stream=True,
+                verify=_authorities(),
+            )
         with response:
             content = _read(response, changes)
     except requests.RequestException as error:
@@ -98,7 +122,17 @@ def exchange(
     except ValueError:
         # Of http.client, which repeats the whole Authorization header in its message.
         raise AccessRefused(_UNSENDABLE) from None
+    except OSError:
+        # Of requests itself, of a file that does not exist; whatever fails on the way is a RequestException.
+        raise _untrusted(_NO_AUTHORITIES, changes) from None
     return Answer(response.status_code, CaseInsensitiveDict(response.headers), content)
+
+
+def _authorities() -> str | None:
+    """The file of trusted authorities that the environment names; None leaves it to requests, which knows two names."""
+    if os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE"):
+        return None
+    return os.environ.get("SSL_CERT_FILE") or None
 
 
 def _read(response: requests.Response, changes: bool) -> bytes:
@@ -118,11 +152,14 @@ def _failure(error: requests.RequestException, changes: bool) -> TrackerError:
     if isinstance(error, requests.exceptions.InvalidHeader):
         return AccessRefused(_UNSENDABLE)
     causes = list(_causes(error))
+    for cause in causes:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return _untrusted(_certificate_message(cause.verify_code), changes)
     unsent = isinstance(error, requests.ConnectTimeout) or any(isinstance(cause, _NEVER_SENT) for cause in causes)
     if isinstance(error, requests.exceptions.SSLError):
         message = (
-            "The tracker's certificate was not accepted or the encrypted connection failed. Check the certificate, "
-            "and REQUESTS_CA_BUNDLE where the office has its own authority."
+            "The encrypted connection to the tracker failed. Check that tracker.url names a port that speaks TLS, the "
+            "tracker's certificate, and REQUESTS_CA_BUNDLE if it is set."
         )
     elif isinstance(error, requests.exceptions.ProxyError):
         message = "The proxy could not be used. Check HTTPS_PROXY and NO_PROXY."
@@ -141,8 +178,20 @@ def _failure(error: requests.RequestException, changes: bool) -> TrackerError:
 _NEVER_SENT = (
     urllib3.exceptions.NewConnectionError,
     urllib3.exceptions.ConnectTimeoutError,
-    ssl.SSLCertVerificationError,
 )
+
+
+def _untrusted(message: str, changes: bool) -> TrackerError:
+    """Nothing was sent. The source waits for an admin. A change is no ticket's refusal: it comes again after a look."""
+    return Unavailable(message) if changes else AccessRefused(message)
+
+
+def _certificate_message(code: int) -> str:
+    fault = _CERTIFICATE_FAULTS.get(code, f"was not accepted (OpenSSL's code {code})")
+    return (
+        f"The tracker's certificate {fault}. Nothing was sent. Mend the certificate; where the office has its own "
+        "authority, name its file in REQUESTS_CA_BUNDLE or SSL_CERT_FILE."
+    )
 
 
 def _causes(error: object) -> Iterator[object]:

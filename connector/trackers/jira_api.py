@@ -102,8 +102,8 @@ class JiraApi:
         """PUT, POST or DELETE on a ticket that is answered without content (204)."""
         call = Call(method, "ticket", changes=True, keep=self._keep)
         answer = self._answer(method, path, call, body=body)
-        if answer.status != 204 and answer.body.strip():
-            _parsed(answer, call)
+        if answer.status != 204:
+            _parsed(answer, call)  # 200 and nothing more is the answer of something that stands in front of Jira
 
     def close(self) -> None:
         """Give back the connections of all threads."""
@@ -159,8 +159,8 @@ class JiraApi:
             return None
         try:
             answer = once(other, token)
-        except Unavailable as error:
-            if error.outcome_unknown:
+        except (Unavailable, AccessRefused) as error:
+            if isinstance(error, Unavailable) and error.outcome_unknown:
                 raise
             return None  # the gateway cannot be reached: what the site said stands
         if answer.status != 401:

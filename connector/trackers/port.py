@@ -107,7 +107,8 @@ class RateLimited(TrackerError):
 
 
 class AccessRefused(TrackerError):
-    """The credentials do not work at all (expired token, wrong URL, CAPTCHA). The whole source waits."""
+    """The credentials do not work at all (expired token, wrong URL, CAPTCHA), or cannot be shown to whoever answers
+    there (a certificate that is not trusted). The whole source waits."""
 
 
 class Misconfigured(TrackerError):
@@ -124,6 +125,10 @@ class CommentWentPublic(Misconfigured):
 
 class Stopping(TrackerError):
     """The connector is stopping: the call was not made. The ticket is nobody's fault and comes again at once."""
+
+
+class TooLate(TrackerError):
+    """The change was not sent: so long after its worker was given the ticket, another may be at it. Try again later."""
 
 
 class TicketGone(TrackerError):
@@ -193,6 +198,8 @@ class Tracker(Protocol):
 
         Who closes or moves the ticket after it was looked at wins: then nothing more is put on it, as far as that can
         be known before the call (Refused), or the move alone is left out where the ticket is still open.
+
+        Every change goes out by http.exchange, which holds it back where its turn comes too late (TooLate).
         """
 
     def recheck(self, ticket: Ticket, refs: Collection[str]) -> None:

@@ -25,6 +25,7 @@ from connector.inquiry.markup import find_refs
 from connector.inquiry.wording import Letter
 from connector.scopes.zammad import Condition, ScopeError, check_scope, parse_scope
 from connector.trackers import zammad_webhooks
+from connector.trackers.late import changes_only_if
 from connector.trackers.port import (
     CommentWentPublic,
     Connection,
@@ -456,7 +457,8 @@ class ZammadTracker(OneByOne):
 
     def _hide(self, article: Json) -> bool:
         try:
-            made = self._api.change("PUT", f"ticket_articles/{article['id']}", {"internal": True}, about="ticket")
+            with changes_only_if(None):  # it takes back what should not be there: that is never too late
+                made = self._api.change("PUT", f"ticket_articles/{article['id']}", {"internal": True}, about="ticket")
         except TrackerError:
             return False
         return made.get("internal") is True

@@ -173,7 +173,7 @@ def test_a_lease_is_renewed_when_its_turn_comes_late(desk: Desk, monkeypatch: py
     monkeypatch.setattr(desk.source.tracker, "fetch", slow)
     [claim] = [each for each in claims if each.ticket_id == str(one.id)]
     other = [each for each in claims if each is not claim]
-    assert all(desk.store.attention.renew(each, desk.clock() + LEASE, LEASE) for each in other)
+    assert all(desk.store.attention.renew(each, desk.clock(), 2 * LEASE) for each in other)
     attend(desk, [claim], aged(fetched, LEASE.total_seconds() - 1))
     assert desk.said(one) == [LETTER]
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 import pytest
 
@@ -141,18 +142,20 @@ def test_a_brake_between_two_comments(desk: Desk, atomic: Atomic) -> None:
     desk.assert_nothing_doubled()
 
 
-def test_a_lease_lost_between_two_comments(desk: Desk, atomic: Atomic) -> None:
+def test_a_lease_lost_between_two_comments(desk: Desk, atomic: Atomic, monkeypatch: pytest.MonkeyPatch) -> None:
     issue = with_two_comments(desk)
     desk.hears = False
     others: list[Claim] = []
 
-    def outlived(edit: Edit) -> tuple[Edit, None]:
+    finish = desk.store.acts.finish
+
+    def outlived(*args: Any) -> None:
+        finish(*args)
         if not others:
             desk.wait(seconds=LEASE.total_seconds() + 1)
             others.extend(desk.claims())
-        return edit, None
 
-    atomic.meets = outlived
+    monkeypatch.setattr(desk.store.acts, "finish", outlived)
     [claim] = desk.claims()
     desk.attendant.attend(desk.source, claim)
     assert desk.said(issue) == ["CASE-1 has the same receipt number"], "no more was done without a lease"

@@ -1,13 +1,16 @@
 """Acts whose outcome nobody was told, and workers that come too late: nothing is lost and nothing is done twice."""
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from connector.attention import acting
 from connector.attention.clock import LEASE
 from connector.practice.world import Issue
 from connector.trackers.port import CommentWentPublic, RateLimited, Ticket
@@ -105,7 +108,7 @@ def test_a_kill_leaves_an_act_in_doubt_not_longer_than_needed(desk: Desk) -> Non
     """A request sent by a killed process may still be under way when the next one starts."""
     issue = desk.overdue_call()
     [claim] = desk.claims()
-    assert desk.store.acts.start(claim, "0badf00d", "comment", "email_service_center", desk.clock())
+    assert desk.store.acts.start(claim, {"0badf00d": "comment"}, "email_service_center", desk.clock(), LEASE)
     desk.kill()
     desk.wait(seconds=ALMOST)
     desk.attend()
@@ -163,8 +166,8 @@ def test_a_clock_set_back_leaves_no_act_in_doubt_for_ever(desk: Desk) -> None:
     issue = desk.overdue_call()
     [claim] = desk.claims()
     ahead = desk.clock() + timedelta(days=300)
-    assert desk.store.attention.renew(claim, ahead, LEASE)
-    assert desk.store.acts.start(claim, "0badf00d", "comment", "email_service_center", ahead)
+    assert desk.store.attention.renew(claim, desk.clock(), ahead - desk.clock() + LEASE)
+    assert desk.store.acts.start(claim, {"0badf00d": "comment"}, "email_service_center", ahead, LEASE)
     desk.kill()
     desk.attend()
     assert desk.said(issue) == [LETTER]
@@ -261,6 +264,93 @@ def test_a_worker_whose_ticket_was_taken_does_nothing_more(desk: Desk) -> None:
     desk.attendant.attend(desk.source, other)
     desk.attend()
     assert desk.said(issue) == [LETTER]
+
+
+class Stopped:
+    """The worker is stopped, for so long, as the last thing before it sends `path`."""
+
+    def __init__(self, desk: Desk, monkeypatch: pytest.MonkeyPatch, path: str, while_stopped: Callable[[], None]):
+        self._api, self._path, self._while_stopped = desk.source.tracker._api, path, while_stopped
+        self._token = self._api._current_token
+        monkeypatch.setattr(self._api, "_answer", self._answer)
+        monkeypatch.setattr(self._api, "_current_token", self._stopped)
+        self._genuine, self._is_next = type(self._api)._answer, False
+
+    def _answer(self, method: str, path: str, *args: Any, **more: Any) -> Any:
+        self._is_next = path.endswith(self._path)
+        return self._genuine(self._api, method, path, *args, **more)
+
+    def _stopped(self) -> str:
+        if self._is_next:
+            self._path, self._is_next = "nothing more", False
+            self._while_stopped()
+        return str(self._token())
+
+
+@pytest.mark.parametrize("path", ["/comment", "/transitions"])
+def test_an_act_whose_turn_comes_after_its_lease_is_not_sent(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """It was noted as started. Another worker has found it, looked for it on the ticket, and done it."""
+    issue = desk.overdue_call()
+    desk.hears = False
+    [late] = desk.claims()
+    first = desk.source
+
+    def another_takes_over() -> None:
+        desk.wait(seconds=LEASE.total_seconds() + 1)
+        desk.use_tracker()
+        assert desk.attend() == 1
+
+    Stopped(desk, monkeypatch, path, another_takes_over)
+    desk.attendant.attend(first, late)
+    assert desk.said(issue) == [LETTER]
+    assert desk.own_moves(issue) == ["E-mail Service Center"]
+    assert desk.state(issue).error is None
+
+
+@pytest.mark.parametrize("moved", ["wall", "monotonic"])
+def test_an_act_whose_turn_comes_late_is_tried_again(desk: Desk, monkeypatch: pytest.MonkeyPatch, moved: str) -> None:
+    """Either clock may stand still meanwhile, or be set."""
+    issue = desk.overdue_call()
+    desk.hears = False
+    late = LEASE.total_seconds() / 2
+
+    def stopped() -> None:
+        if moved == "wall":
+            desk.wait(seconds=late)
+        else:
+            monkeypatch.setattr(acting, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + late))
+
+    Stopped(desk, monkeypatch, "/comment", stopped)
+    desk.attend()
+    assert desk.said(issue) == []
+    assert desk.store.acts.started(NAME, str(issue.id)) == {}, "it was not sent, so there is no doubt"
+    desk.wait(seconds=10)
+    desk.attend()
+    assert desk.said(issue) == [LETTER]
+
+
+def test_a_worker_stopped_beyond_a_lease_that_nobody_took_looks_anew(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One machine alone, suspended between the fetch and the acts: what it saw is hours old."""
+    issue = desk.overdue_call()
+    desk.hears = False
+    fetch = desk.source.tracker.fetch
+
+    def suspended(*args: Any, **more: Any) -> Any:
+        ticket = fetch(*args, **more)
+        monkeypatch.undo()
+        desk.fill(issue, Answered_At=desk.clock())
+        desk.wait(hours=3)
+        return ticket
+
+    monkeypatch.setattr(desk.source.tracker, "fetch", suspended)
+    desk.attend()
+    assert desk.said(issue) == []
+    assert desk.own_moves(issue) == []
+    assert desk.state(issue).stage == "answered"
 
 
 def test_two_threads_attending_at_once_do_each_ticket_once(start: Callable[..., Desk]) -> None:

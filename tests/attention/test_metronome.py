@@ -144,7 +144,7 @@ def test_trouble_with_the_database_ends_nothing(
     monkeypatch.setattr(desk.store.attention, "settle", lambda *args, **more: _no_database())
     monkeypatch.setattr(desk.store.attention, "postpone", lambda *args, **more: _no_database())
     beating.round()
-    eventually(lambda: desk.said(issue) == [LETTER])
+    eventually(lambda: desk.said(issue) == [LETTER] and not desk.store.acts.started(NAME, str(issue.id)))
     monkeypatch.setattr(desk.store.attention, "settle", settle)
     monkeypatch.setattr(desk.store.attention, "claim", claim)
     desk.wait(seconds=LEASE.total_seconds() + 1)  # the look could not be noted, so its lease runs out

@@ -62,3 +62,8 @@ def close_connections(database: Database) -> None:
     if database._group is not None:
         database._group.close()
     database.engine.dispose()
+
+
+def start(store: Store, held: Claim, ref: str, minutes: float, kind: str = "comment") -> bool:
+    """An act is about to be done."""
+    return store.acts.start(held, {ref: kind}, "call_ncsc", at(minutes), LEASE)

@@ -7,7 +7,7 @@ import pytest
 
 from connector.store import Claim, Database, Store, lanes
 from connector.store.errors import DatabaseError
-from tests.store.helpers import LEASE, START, Sighting, at, attended, claim, claim_one, settle, state
+from tests.store.helpers import LEASE, START, Sighting, at, attended, claim, claim_one, settle, start, state
 
 
 class TestNotice:
@@ -373,7 +373,7 @@ class TestForget:
         attended(store, "1", 0)
         store.attention.notice("office", "1", None, at(1))
         held = claim_one(store, 1)
-        assert store.acts.start(held, "r1", "comment", "call_ncsc", at(1))
+        assert start(store, held, "r1", 1)
         store.acts.finish("office", "1", ["r1"], at(1))
         assert store.attention.forget(held, now=at(2))
         assert store.tickets.get("office", "1") is None

@@ -23,7 +23,7 @@ from sqlalchemy.exc import IntegrityError, StatementError
 from connector.store import Database, Store, errors, open_database
 from connector.store import database as database_module
 from connector.store.tables import metadata, sources
-from tests.store.helpers import START, at, claim_one, state
+from tests.store.helpers import START, at, claim_one, start, state
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ class TestTables:
     def test_rebuilding_a_table_keeps_the_rows_that_hang_on_it(self, database: Database) -> None:
         store = Store(database)
         store.attention.notice("office", "1", "CASE-1", at(0))
-        store.acts.start(claim_one(store, 0), "r1", "comment", "call_ncsc", at(0))
+        start(store, claim_one(store, 0), "r1", 0)
         with database.migrating() as connection:
             operations = Operations(MigrationContext.configure(connection))
             with operations.batch_alter_table("tickets", recreate="auto") as batch:

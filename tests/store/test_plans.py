@@ -13,7 +13,7 @@ from connector.store import Claim, Database, Store, open_database
 from connector.store.compiled import driver_of
 from connector.store.tables import tickets
 from tests.postgres import emptied
-from tests.store.helpers import LEASE, Sighting, at, claim, close_connections, settle
+from tests.store.helpers import LEASE, Sighting, at, claim, close_connections, settle, start
 
 ROWS = 10_000
 HELD = Claim("office", "7", None, None, "token", 0, 0, None, None, False)
@@ -115,7 +115,7 @@ def _postgresql_plans(database: Database, call: Callable[[Store], Any]) -> list[
         pytest.param(lambda store: store.acts.done_refs("office", "7"), id="acts"),
         pytest.param(lambda store: settle(store, HELD, 0), id="settle"),
         pytest.param(lambda store: store.attention.renew(HELD, at(0), LEASE), id="renew"),
-        pytest.param(lambda store: store.acts.start(HELD, "r", "comment", "call_ncsc", at(0)), id="start"),
+        pytest.param(lambda store: start(store, HELD, "r", 0), id="start"),
         pytest.param(lambda store: store.acts.finish("office", "7", ["r", "s"], at(0)), id="finish"),
         pytest.param(lambda store: store.acts.started("office", "7"), id="started"),
         pytest.param(lambda store: store.acts.comments_since("office", at(0)), id="brake"),

@@ -14,7 +14,7 @@ from connector.store import postgresql as postgresql_module
 from connector.store.postgresql import PatientConnection
 from connector.store.tables import tickets
 from tests.postgres import Server, postgresql_server
-from tests.store.helpers import Sighting, at, claim, claim_one, settle, state
+from tests.store.helpers import Sighting, at, claim, claim_one, settle, start, state
 from tests.store.proxy import Proxy
 
 pytestmark = pytest.mark.postgres
@@ -133,12 +133,12 @@ def test_a_cut_during_commit_is_told_and_not_done_again(proxy: Proxy, far: Store
     held = claim_one(far, 0)
     proxy.cuts_at = b"COMMIT"
     with pytest.raises(errors.Unreachable):
-        far.acts.start(held, "r1", "comment", "call_ncsc", at(0))
+        start(far, held, "r1", 0)
     until = time.monotonic() + 5
     while not store.acts.started("office", "1") and time.monotonic() < until:
         time.sleep(0.01)
     assert store.acts.started("office", "1") == {"r1": at(0)}, "this time the server had got it"
-    assert far.acts.start(held, "r1", "comment", "call_ncsc", at(1)), "to say it again is harmless"
+    assert start(far, held, "r1", 1), "to say it again is harmless"
 
 
 def test_a_result_whose_answer_is_lost_is_noted_once(proxy: Proxy, far: Store, store: Store) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from connector.store import Database, Store, errors, migrations, open_database
 from connector.store.checking import upgrade
-from tests.store.helpers import LEASE, at, claim_one, settle, state
+from tests.store.helpers import LEASE, at, claim_one, settle, start, state
 
 OURS = migrations.head()
 AFTER, LATER = (f"{int(OURS) + step:04}" for step in (1, 2))
@@ -54,7 +54,7 @@ def as_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
 def work_a_ticket_through(store: Store, number: str) -> None:
     store.attention.notice("office", number, f"CASE-{number}", at(0), correlation_id="c")
     held = claim_one(store, 0)
-    assert store.acts.start(held, "r1", "comment", "call_ncsc", at(0))
+    assert start(store, held, "r1", 0)
     store.acts.finish("office", number, ["r1"], at(0))
     assert settle(store, held, 0)
     assert state(store, number).stage == "call_ncsc"

@@ -3,7 +3,7 @@
 import pytest
 
 from connector.store import Claim, Store
-from tests.store.helpers import LEASE, Sighting, at, attended, claim, claim_one, settle, state
+from tests.store.helpers import LEASE, Sighting, at, attended, claim, claim_one, settle, start, state
 
 SEEN = Sighting("1", "CASE-1", at(-10))
 
@@ -38,7 +38,7 @@ def test_a_lease_that_was_outlived_keeps_nobody_waiting(store: Store) -> None:
     store.attention.notice("office", "1", "CASE-1", at(0))
     late = claim_one(store, 0)
     assert store.attention.take_as_known("office", SEEN, ["r1"], at(0) + LEASE)
-    assert not store.acts.start(late, "r1", "comment", "call_ncsc", at(0) + LEASE)
+    assert not store.acts.start(late, {"r1": "comment"}, "call_ncsc", at(0) + LEASE, LEASE)
 
 
 def test_the_trackers_stamp_of_the_last_look_makes_it_no_sooner_due(store: Store) -> None:
@@ -61,8 +61,8 @@ def test_one_that_is_stuck_stays_so(store: Store) -> None:
 def test_what_was_started_or_done_before_is_done_and_keeps_its_kind(store: Store) -> None:
     store.attention.notice("office", "1", "CASE-1", at(0))
     held: Claim = claim_one(store, 0)
-    store.acts.start(held, "r1", "comment", "call_ncsc", at(0))
-    store.acts.start(held, "r2", "comment", "call_ncsc", at(0))
+    start(store, held, "r1", 0)
+    start(store, held, "r2", 0)
     store.acts.finish("office", "1", ["r2"], at(0))
     settle(store, held, 0)
     assert store.attention.take_as_known("office", SEEN, ["r1", "r2"], at(1))

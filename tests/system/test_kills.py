@@ -26,7 +26,6 @@ STEPS = (
     "Attention.claim",
     "JiraTracker.fetch|JiraTracker.fetch_many",
     "Acts.adopt",
-    "Attention.renew",
     "Acts.start",
     "JiraTracker.post_comment",
     "JiraTracker.move",

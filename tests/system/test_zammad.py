@@ -286,7 +286,6 @@ STEPS = (
     "Attention.claim",
     "ZammadTracker.fetch",
     "Acts.adopt",
-    "Attention.renew",
     "Acts.start",
     "ZammadTracker.edit",
     "Acts.finish",

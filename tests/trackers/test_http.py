@@ -17,7 +17,8 @@ from requests.structures import CaseInsensitiveDict
 
 from connector.practice.sample import CONNECTOR_TOKEN
 from connector.trackers.http import LONGEST_PAUSE, SHORTEST_PAUSE, exchange, masked, pause_asked
-from connector.trackers.port import AccessRefused, Unavailable
+from connector.trackers.late import changes_only_if
+from connector.trackers.port import AccessRefused, TooLate, Unavailable
 from tests.trackers.sites import PracticeSite, make_tracker
 
 NOW = datetime(2026, 4, 1, 14, 0, tzinfo=UTC)
@@ -147,6 +148,19 @@ def test_a_proxy_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
         exchange(session, "POST", "http://jira.invalid/", timeout=(1, 1), changes=True)
     assert not failure.value.outcome_unknown
     assert "hidden" not in str(failure.value)
+
+
+# Changes that come too late
+
+
+def test_only_what_changes_something_can_be_too_late(listening: Callable[[bytes], str]) -> None:
+    """And what takes a comment back is not held up either."""
+    answer = b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"
+    with requests.Session() as session, changes_only_if(lambda: False):
+        for method, changes in (("POST", False), ("DELETE", True)):
+            assert exchange(session, method, listening(answer), timeout=(2, 5), changes=changes).status == 204
+        with pytest.raises(TooLate):
+            exchange(session, "POST", listening(answer), timeout=(2, 5), changes=True)
 
 
 # Atlassian's own sites

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -85,12 +85,12 @@ def answers() -> Iterator[Answers]:
     answers.close()
 
 
-def make(answers: Answers, clock: Callable[[], datetime] = utc_now) -> RequestTracker:
+def make(answers: Answers, clock: Callable[[], datetime] = utc_now, fields: Sequence[str] = ()) -> RequestTracker:
     return RequestTracker(
         url=answers.url + "/rt/",
         token=lambda: "1-2-3",
         scope="Queue = 'Cases'",
-        fields=[],
+        fields=fields,
         time_zone=ZoneInfo("America/New_York"),
         clock=clock,
         timeout=(2, 5),
