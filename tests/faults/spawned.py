@@ -1,0 +1,36 @@
+"""A node that is not forked from the zygote, as it is another program: one that stops itself, or the next version."""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.faults.nodes import Node
+
+
+class Spawned(Node):
+    """`python -m MODULE CLOCK_FILE FILE COMMAND...`, as tests/faults/stopping.py and next_version.py have it."""
+
+    def __init__(self, folder: Path, clock_file: Path, *args: Any, module: str, file: Path, **settings: Any) -> None:
+        super().__init__(folder, clock_file, *args, **settings)
+        self.module, self.file = module, file
+
+    def _fork(self, words: Sequence[str], deaths: Sequence[str] = ()) -> None:
+        assert not self.alive
+        assert not deaths
+        output = self.folder / f"output-{len(self.outputs) + 1}.log"
+        self.outputs.append(output)
+        command = [sys.executable, "-m", self.module, str(self.clock_file), str(self.file), f"--beat={self.beat}"]
+        with output.open("wb") as stream:
+            self._process = subprocess.Popen(
+                [*command, *words],
+                cwd=self.folder,
+                env=self.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=stream,
+            )
+
+    def environment(self) -> dict[str, str]:
+        return super().environment() | {"CONNECTOR_POLL_SECONDS": str(int(self.poll_seconds))}
