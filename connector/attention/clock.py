@@ -115,6 +115,7 @@ class Metronome:
         try:
             with self._round:
                 if not self._stopped.is_set():
+                    self._store.check_clock()
                     self._hand_out_due()
                     self._note_round()
         except DatabaseError as error:
@@ -124,6 +125,7 @@ class Metronome:
         """Poll one source, unless it is held."""
         try:
             if not self._stopped.is_set() and not self._is_held(name):
+                self._store.check_clock()
                 poll_quietly(self._sources[name], self._store, self._clock, self._keep_on)
         except Stopping:
             log.info("poll given up", source=name)

@@ -11,7 +11,8 @@ from connector.store.acts import Acts
 from connector.store.attention import Attention, Claim
 from connector.store.bell import Bell, Listener
 from connector.store.database import Database, open_database
-from connector.store.errors import DatabaseError
+from connector.store.errors import ClocksDiffer, DatabaseError
+from connector.store.server_clock import ServerClock
 from connector.store.sources import SourceCounts, Sources, SourceState
 from connector.store.tickets import Tickets, TicketState
 
@@ -19,6 +20,7 @@ __all__ = [
     "Acts",
     "Attention",
     "Claim",
+    "ClocksDiffer",
     "Database",
     "DatabaseError",
     "Listener",
@@ -37,6 +39,7 @@ class Store:
 
     def __init__(self, database: Database) -> None:
         self._database, self._bell = database, Bell(database.engine)
+        self._server_clock = ServerClock(database)
         self.attention = Attention(database, self._bell.ring)
         self.acts = Acts(database)
         self.sources = Sources(database, self._bell.ring)
@@ -49,6 +52,13 @@ class Store:
         time as well.
         """
         return self._bell.listen(on_due)
+
+    def check_clock(self) -> None:
+        """Raises ClocksDiffer if this machine's clock is not that of the database's server, as far as that matters.
+
+        Asked before anything that goes by the clock; the server is asked every ten seconds. PostgreSQL only.
+        """
+        self._server_clock.check()
 
     def count_errors(self, on_error: Callable[[DatabaseError], None]) -> None:
         """Call `on_error` with each failure of the database that a call of this store raises, from now on."""

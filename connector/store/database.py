@@ -14,7 +14,7 @@ from connector.store.compiled import Compiled, Row, Values, driver_of
 from connector.store.errors import DatabaseError, OlderSchema, UnsuitableUrl, is_worth_repeating, translated
 from connector.store.group import GroupCommit
 from connector.store.kept import KeptConnection
-from connector.store.sqlite import FileLock, checked_path, create_file, run_outside, sqlite_engine
+from connector.store.sqlite import FileLock, SameFile, checked_path, create_file, file_of, run_outside, sqlite_engine
 
 _T = TypeVar("_T")
 _PAUSE_SECONDS = 0.05
@@ -30,7 +30,7 @@ class Database:
         self.found_revision: str | None = None  # of the tables when it was opened
         self.on_error: Callable[[DatabaseError], None] = lambda _error: None  # told of each failure, to count it
         self._writing = engine.execution_options(writes=True)
-        self._group = GroupCommit(self._writing) if self.is_sqlite else None
+        self._group = GroupCommit(self._writing, SameFile(file_of(engine)).check) if self.is_sqlite else None
         self._kept = KeptConnection(engine)
         self._lock = lock
         self._compiled: dict[Statement, Compiled] = {}
@@ -163,6 +163,9 @@ class Database:
     def _translating(self) -> Iterator[None]:
         try:
             yield
+        except DatabaseError as error:
+            self.on_error(error)
+            raise
         except Exception as error:
             cause = error.__cause__ if isinstance(error, _WorthRepeating) else error
             if (kind := translated(cause)) is not None:

@@ -53,6 +53,14 @@ class Damaged(DatabaseError):
     """The file is damaged."""
 
 
+class Replaced(DatabaseError):
+    """The file that is in use is not the one of that name any more: what is written to it would be lost."""
+
+
+class ClocksDiffer(DatabaseError):
+    """This machine's clock is not that of the database's server, by which nodes know of each other's leases."""
+
+
 class Unreachable(DatabaseError):
     """The database did not answer, or failed in a way that may pass.
 

@@ -33,8 +33,10 @@ class _Job(Generic[_T]):
 class GroupCommit:
     """The writers of one SQLite file. Thread safe."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, check: Callable[[], None]) -> None:
+        """`check` raises what is in the way of a commit: asked before the work, and just before the commit."""
         self._engine = engine  # its transactions are for writing
+        self._check = check
         self.lock = threading.Lock()  # held by whoever writes
         self._connection: Connection | None = None  # kept: the way through the pool costs more than a small write
         self._waiting: deque[_Job[Any]] = deque()
@@ -61,6 +63,7 @@ class GroupCommit:
     def _commit_waiting(self) -> None:
         jobs = [self._waiting.popleft() for _ in range(min(len(self._waiting), _MOST))]
         try:
+            self._check()  # a new connection would make a file in the place of one that was removed
             if self._connection is None:
                 self._connection = self._engine.connect()
             connection = self._connection
@@ -68,6 +71,7 @@ class GroupCommit:
             driver.execute("BEGIN IMMEDIATE")
             for job in jobs:
                 self._do(job, connection, alone=len(jobs) == 1)
+            self._check()
             driver.execute("COMMIT")
             if connection.in_transaction():  # as far as SQLAlchemy knows, if a job went through it
                 connection.commit()

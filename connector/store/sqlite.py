@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 
-from connector.store.errors import Full, InUse, NoDatabase, NotOurs, ReadOnly, UnsuitableUrl
+from connector.store.errors import Full, InUse, NoDatabase, NotOurs, ReadOnly, Replaced, UnsuitableUrl
 
 
 def checked_path(address: URL, *, must_exist: bool) -> Path:
@@ -32,6 +32,11 @@ def checked_path(address: URL, *, must_exist: bool) -> Path:
     if must_exist and not path.exists():
         raise NoDatabase(f"there is no database at {path}: start `connector run` once to make it")
     return path
+
+
+def file_of(engine: Engine) -> Path:
+    """The file of an engine that sqlite_engine() made."""
+    return Path(engine.url.database or "").resolve()
 
 
 def create_file(path: Path) -> None:
@@ -64,6 +69,30 @@ def sqlite_engine(address: URL, busy_seconds: float) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+class SameFile:
+    """Whether the file of that name is still the one that was opened.
+
+    A file that was removed or replaced lives on for those who have it open. What they write to it, an accepted webhook
+    above all, is gone when they end.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._opened = self._found()
+
+    def check(self) -> None:
+        """Raises Replaced."""
+        if self._found() != self._opened:
+            raise Replaced(f"{self._path} was removed or replaced while it was in use: start the connector again")
+
+    def _found(self) -> tuple[int, int] | None:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
 
 
 class FileLock:

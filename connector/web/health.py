@@ -9,13 +9,15 @@ with it, and its webhooks can be taken in meanwhile. By role, ready means that
     work   the database can be read, and this process's own attention goes round
     run    the same: it is both
 
+and, on PostgreSQL, that this machine's clock is that of the database's server.
+
 What is asked here is answered to anybody, so it names sources and says nothing of tickets.
 
 Every answer comes within two seconds: a database that hangs is told as one that cannot be used.
 """
 
 from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -24,7 +26,7 @@ from flask import Flask, Response, jsonify
 
 from connector.metrics import Metrics, SourceSnapshot
 from connector.patience import Patience, TooSlow
-from connector.store import DatabaseError, SourceState, Store
+from connector.store import ClocksDiffer, DatabaseError, SourceState, Store
 from connector.telemetry import mask
 
 log = structlog.get_logger(__name__)
@@ -139,11 +141,22 @@ def read_health(
     """The health of the process that this is, and of its sources. Never ready while the store cannot be read."""
     try:
         states = [store.sources.get(name) for name in names]
+        wrong_clock = _wrong_clock(store)
     except DatabaseError as error:
         log.error("health cannot be read", reason=str(error))
         unusable = [Reason("database", "The database cannot be used now.")]
         return Health(dict.fromkeys(names, unusable), unusable)
-    return assess(states, now, limits, misconfigured, round_age=store.sources.round_age(), role=role)
+    health = assess(states, now, limits, misconfigured, round_age=store.sources.round_age(), role=role)
+    return replace(health, reasons=[*wrong_clock, *health.reasons])
+
+
+def _wrong_clock(store: Store) -> list[Reason]:
+    try:
+        store.check_clock()
+    except ClocksDiffer as error:
+        told = str(error)
+        return [Reason("clock", f"{told[0].upper()}{told[1:]}.")]
+    return []
 
 
 def read_snapshots(

@@ -20,7 +20,7 @@ from connector.metrics import Metrics
 from connector.practice.sample import blank_world
 from connector.practice.server import PracticeServer
 from connector.practice.world import Issue
-from connector.store import DatabaseError, SourceState
+from connector.store import ClocksDiffer, DatabaseError, SourceState
 from connector.store.attention import Claim
 from tests.attention.conftest import NAME, Desk, mapping_text
 
@@ -151,6 +151,25 @@ def test_trouble_with_the_database_ends_nothing(
     beating.wake()
     eventually(lambda: desk.state(issue).stage == "email_service_center")
     desk.assert_nothing_doubled()
+
+
+def test_a_machine_with_a_wrong_clock_does_nothing_until_it_is_right(
+    desk: Desk, metronome: Callable[..., Metronome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong() -> None:
+        raise ClocksDiffer("this machine's clock is 3600 s ahead")
+
+    beating = metronome()
+    issue = desk.overdue_call()
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(desk.store, "check_clock", wrong)
+        desk.calls()
+        beating.round()
+        beating.poll(NAME)
+        assert desk.calls() == 0
+        assert desk.store.sources.round_age() is None
+    beating.poll(NAME)
+    eventually(lambda: desk.said(issue) == [LETTER])
 
 
 def _no_database() -> bool:

@@ -23,7 +23,7 @@ from sqlalchemy.exc import IntegrityError, StatementError
 from connector.store import Database, Store, errors, open_database
 from connector.store import database as database_module
 from connector.store.tables import metadata, sources
-from tests.store.helpers import START, at, claim_one, start, state
+from tests.store.helpers import LEASE, START, at, claim_one, start, state
 
 
 @pytest.fixture
@@ -363,3 +363,27 @@ def test_what_was_acknowledged_survives_a_kill_in_the_middle_of_writing(url: str
         there = {row.ticket_id for row in Store(opened).tickets.list_tickets()}
         assert there >= {str(number) for number in range(acknowledged + 1)}
         opened.close()
+
+
+@pytest.mark.parametrize("by", ["nothing", "another"])
+def test_nothing_is_accepted_into_a_file_that_was_replaced(path: Path, url: str, by: str) -> None:
+    """It would be gone with the process."""
+    store = Store(open_database(url, exclusive=True))
+    counted: list[errors.DatabaseError] = []
+    store.count_errors(counted.append)
+    store.attention.notice("office", "1", "CASE-1", at(0))
+    path.rename(path.with_suffix(".old"))
+    if by == "another":
+        path.touch()
+    for _ in range(2):
+        with pytest.raises(errors.Replaced, match="removed or replaced while it was in use: start the connector again"):
+            store.attention.notice("office", "2", "CASE-2", at(0))
+    with pytest.raises(errors.Replaced):
+        store.attention.claim(at(0), {"office": 1}, LEASE)
+    assert len(counted) == 3
+    path.with_suffix(".old").replace(path)
+    store.attention.notice("office", "2", "CASE-2", at(0))
+    store.close()
+    again = Store(open_database(url, exclusive=True))
+    assert [held.ticket_id for held in again.attention.claim(at(0), {"office": 9}, LEASE)] == ["1", "2"]
+    again.close()

@@ -3,7 +3,7 @@
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
@@ -323,3 +323,63 @@ def _updates(store: Store) -> tuple[int, int]:
         return driver.execute(count).fetchone() or (0, 0)
 
     return store._database._kept.use(ask)
+
+
+# The clocks of nodes
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[float], None]]:
+    """machine(seconds): this machine's clock is so much ahead from now on."""
+    genuine = time.time
+    yield lambda seconds: monkeypatch.setattr(time, "time", lambda: genuine() + seconds)
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"), [(3600.0, "36.. s ahead of"), (-3600.0, "(3599|36..) s behind"), (35.0, "3. s ahead of")]
+)
+def test_a_clock_that_is_not_the_servers_is_told_and_mended(
+    store: Store, machine: Callable[[float], None], seconds: float, told: str
+) -> None:
+    store.check_clock()
+    machine(seconds)
+    for _ in range(2):
+        with pytest.raises(
+            errors.ClocksDiffer, match=f"clock is {told} that of the database's server: set both by NTP"
+        ):
+            store.check_clock()
+    machine(0)
+    store.check_clock()
+
+
+@pytest.mark.parametrize("seconds", [25.0, -25.0])
+def test_clocks_may_differ_by_less_than_half_a_minute(
+    store: Store, machine: Callable[[float], None], seconds: float
+) -> None:
+    machine(seconds)
+    store.check_clock()
+
+
+def test_the_server_is_asked_for_its_clock_every_ten_seconds(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    head = store._database.head
+    monkeypatch.setattr(store._database, "head", lambda *args, **more: (asked.append("asked"), head(*args, **more))[1])
+    now, wall = time.monotonic(), time.time()
+    for later in (0.0, 5.0, 9.9, 10.1, 11.0):
+        monkeypatch.setattr(time, "monotonic", lambda later=later: now + later)
+        monkeypatch.setattr(time, "time", lambda later=later: wall + later)
+        store.check_clock()
+    assert len(asked) == 2
+
+
+def test_a_server_that_cannot_be_asked_is_no_clock_that_differs(server: Server, store: Store) -> None:
+    store.check_clock()
+    server.stop()
+    try:
+        store._server_clock._asked_at = None
+        with pytest.raises(errors.Unreachable):
+            store.check_clock()
+    finally:
+        server.start()
+    store.check_clock()

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection
 
 from connector import patience
-from connector.store import DatabaseError, Sources, SourceState, Store, open_database
+from connector.store import ClocksDiffer, DatabaseError, Sources, SourceState, Store, open_database
 from connector.store import sources as sources_module
 from connector.web.health import Health, Limits, Reason, Role, assess, read_health
 from tests.web.conftest import NOW, PERSONAL, SOURCE, Service, event
@@ -48,6 +48,19 @@ def test_the_processes_own_attention_round_may_be_a_minute_old(
     health = assess([WELL], NOW, LIMITS, round_age=age, role=role)
     assert [reason.code for reason in health.reasons] == expected
     assert health.is_ready == health.is_clean == (not expected)
+
+
+@pytest.mark.parametrize("role", ["run", "web", "work"])
+def test_a_process_on_a_machine_with_a_wrong_clock_is_not_ready(
+    store: Store, role: Role, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong() -> None:
+        raise ClocksDiffer("this machine's clock is 3600 s ahead: set it by NTP")
+
+    monkeypatch.setattr(store, "check_clock", wrong)
+    health = read_health(store, [SOURCE], NOW, LIMITS, role=role)
+    assert not health.is_ready
+    assert health.reasons[0] == Reason("clock", "This machine's clock is 3600 s ahead: set it by NTP.")
 
 
 def test_what_attention_others_give_makes_no_difference() -> None:
