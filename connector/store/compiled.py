@@ -23,7 +23,7 @@ class Compiled:
     """
 
     def __init__(self, statement: ClauseElement, dialect: Dialect) -> None:
-        is_sqlite = dialect.name == "sqlite"
+        self._is_sqlite = is_sqlite = dialect.name == "sqlite"
         # SQLite's driver takes :names as well as question marks, and names can stand in any order.
         named = sqlite.dialect(paramstyle="named") if is_sqlite else dialect
         compiled = cast("SQLCompiler", statement.compile(dialect=named))
@@ -41,8 +41,16 @@ class Compiled:
         return driver.execute(self.text, self._bound(values), **self._how)
 
     def run_many(self, driver: Any, values: Iterable[Values]) -> None:
-        """Run it once for each set of values."""
-        driver.cursor().executemany(self.text, [self._bound(each) for each in values])
+        """Run it once for each set of values.
+
+        On PostgreSQL in a round trip each, and not in one pipeline: a session whose line goes dead in the midst of a
+        pipeline is idle for no time-out of the server's, and keeps its locks for as long as TCP lets it.
+        """
+        if self._is_sqlite:
+            driver.cursor().executemany(self.text, [self._bound(each) for each in values])
+            return
+        for each in values:
+            self.run(driver, each)
 
     def run_each(self, driver: Any, values: Values, each: Iterable[Values]) -> None:
         """Run it once for each, the other `values` being the same for all. No moment is among those of each."""

@@ -34,12 +34,16 @@ _DEFAULTS: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,  # milliseconds
 }
+# The server's own keepalives: for it, too, a node that has gone without a word is gone, and its locks with it.
 # In one statement, and not among the options of the connection, which a pooler like PgBouncer would refuse.
 _SESSION = f"""
     SELECT set_config('statement_timeout', '{STATEMENT_SECONDS}s', false),
            set_config('lock_timeout', '{LOCK_SECONDS}s', false),
            set_config('idle_in_transaction_session_timeout', '60s', false),
-           set_config('default_transaction_isolation', 'read committed', false)
+           set_config('default_transaction_isolation', 'read committed', false),
+           set_config('tcp_keepalives_idle', '10', false),
+           set_config('tcp_keepalives_interval', '5', false),
+           set_config('tcp_keepalives_count', '3', false)
 """
 
 # For statements that read the head of an index and nothing else, planned once for all values: whatever the table was

@@ -140,6 +140,7 @@ def test_two_workers_whose_clocks_differ_by_an_hour(
     place.node(postgresql_url, "web")
     place.node(postgresql_url, "work")
     wrong = place.node(postgresql_url, "work", kind=Faked)
+    wrong.accepted_complaints |= {"clock", "attention_never"}
     rounds = 2 if size == "short" else 20
     mornings = [place.waits(WAITS, days=2 * number + 2) for number in range(rounds)]
     set_wrong(place, wrong, error)

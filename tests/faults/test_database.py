@@ -160,9 +160,8 @@ def test_the_connections_are_cut_again_and_again(
     row.check()
 
 
-ANSWER_SECONDS = (
-    30  # by when a webhook must be answered while the database is silent; Jira gives up after about as long
-)
+# By when a webhook must be answered while the database is silent; Jira gives up after about as long.
+ANSWER_SECONDS = 30
 
 
 def test_the_way_to_the_database_goes_silent(
