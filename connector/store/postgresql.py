@@ -34,6 +34,7 @@ _DEFAULTS: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,  # milliseconds
 }
+# Statements are short, and with millions of tickets the estimates of some would have each compiled first: 10 ms.
 # The server's own keepalives: for it, too, a node that has gone without a word is gone, and its locks with it.
 # In one statement, and not among the options of the connection, which a pooler like PgBouncer would refuse.
 _SESSION = f"""
@@ -41,6 +42,7 @@ _SESSION = f"""
            set_config('lock_timeout', '{LOCK_SECONDS}s', false),
            set_config('idle_in_transaction_session_timeout', '60s', false),
            set_config('default_transaction_isolation', 'read committed', false),
+           set_config('jit', 'off', false),
            set_config('tcp_keepalives_idle', '10', false),
            set_config('tcp_keepalives_interval', '5', false),
            set_config('tcp_keepalives_count', '3', false)
