@@ -55,7 +55,7 @@ class Server:
         words = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [*_as_ordinary_user(), self._programs / "postgres", "-D", "data", *words],
+                [*as_ordinary_user(), self._programs / "postgres", "-D", "data", *words],
                 cwd=self._folder,
                 stdout=log,
                 stderr=log,
@@ -88,7 +88,7 @@ class Server:
 
     def _run(self, program: str, *words: str) -> None:
         subprocess.run(
-            [*_as_ordinary_user(), self._programs / program, *words],
+            [*as_ordinary_user(), self._programs / program, *words],
             cwd=self._folder,
             check=True,
             stdout=subprocess.DEVNULL,
@@ -101,10 +101,10 @@ def postgresql_server() -> Iterator[Server]:
     folder = Path(
         tempfile.mkdtemp(prefix="connector-postgresql-")
     )  # not below pytest's, which only its owner may enter
-    server = Server(_programs(), folder)
+    server = Server(server_programs(), folder)
     try:
         if os.geteuid() == 0:
-            owner = _ordinary_user()
+            owner = ordinary_user()
             os.chown(folder, owner.pw_uid, owner.pw_gid)
         server.make()
         yield server
@@ -136,7 +136,7 @@ def emptied(url: str) -> str:
     return url
 
 
-def _programs() -> Path:
+def server_programs() -> Path:
     for folder in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True):
         if (folder / "initdb").exists():
             return folder
@@ -145,16 +145,16 @@ def _programs() -> Path:
     pytest.skip("no PostgreSQL server is installed here (Debian: apt install postgresql), and none is given by URL")
 
 
-def _ordinary_user() -> pwd.struct_passwd:
+def ordinary_user() -> pwd.struct_passwd:
     for name in ("postgres", "nobody"):
         with contextlib.suppress(KeyError):
             return pwd.getpwnam(name)
     pytest.skip("PostgreSQL does not run as root, and there is no other user here")
 
 
-def _as_ordinary_user() -> Sequence[str]:
+def as_ordinary_user() -> Sequence[str]:
     """The words before a command with which root runs it as somebody else."""
     if os.geteuid() != 0:
         return ()
-    user = _ordinary_user()
+    user = ordinary_user()
     return ("setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", "--")

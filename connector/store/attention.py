@@ -23,7 +23,6 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     String,
-    Update,
     and_,
     bindparam,
     case,
@@ -348,16 +347,8 @@ def _values(claim: Claim) -> dict[str, str]:
     return {"b_source": claim.source, "b_ticket_id": claim.ticket_id, "b_token": claim.token}
 
 
-def _of_claim() -> Update:
-    return update(tickets).where(
-        tickets.c.source == bindparam("b_source"),
-        tickets.c.ticket_id == bindparam("b_ticket_id"),
-        tickets.c.lease_token == bindparam("b_token"),
-    )
-
-
 def _settle(_database: Database) -> ClauseElement:
-    return _of_claim().values(
+    return lanes.of_claim().values(
         **_FREE,
         stage=bindparam("b_stage"),
         attend_at=case((has_news, NOW), else_=bindparam("b_attend_at", type_=Moment())),

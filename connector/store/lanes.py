@@ -3,8 +3,9 @@
 The lane of passed waits has an index without news: a burst of ten thousand webhooks does not lie in it. The other lane
 is all that is due. Both go by the moment since which a ticket has been due.
 
-On PostgreSQL a claim is one statement, and so one round trip. On SQLite, which has RETURNING only since 3.35, the lanes
-are read first, and then the leases are written by the number that SQLite gives to each row.
+On PostgreSQL a claim is one statement, and so one round trip. On SQLite, which has RETURNING only since 3.35, all that
+is due is read first, the lane of waits only if that holds too few of them, and then the leases are written by the
+number that SQLite gives to each row.
 """
 
 from datetime import datetime, timedelta
@@ -17,6 +18,7 @@ from sqlalchemy import (
     Integer,
     Select,
     String,
+    Update,
     any_,
     bindparam,
     case,
@@ -66,9 +68,13 @@ def take(database: Database, source: str, limit: int, now: datetime, lease: time
 def keep(_database: Database) -> ClauseElement:
     """The statement that makes a lease longer, if it has not run out: `b_source`, `b_ticket_id`, `b_token`, `now`,
     `until`."""
+    return of_claim().where(tickets.c.lease_until > NOW).values(lease_until=_UNTIL)
+
+
+def of_claim() -> Update:
+    """An update of the ticket `b_source`, `b_ticket_id`, if it is still that of the claim `b_token`."""
     ticket = (tickets.c.source == _SOURCE, tickets.c.ticket_id == bindparam("b_ticket_id", type_=String()))
-    held = (tickets.c.lease_token == _TOKEN, tickets.c.lease_until > NOW)
-    return update(tickets).where(*ticket, *held).values(lease_until=_UNTIL)
+    return update(tickets).where(*ticket, tickets.c.lease_token == _TOKEN)
 
 
 def _read_and_lease(database: Database, driver: Any, values: Values) -> list[Row]:

@@ -34,9 +34,9 @@ _DEFAULTS: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,  # milliseconds
 }
-# Statements are short, and with millions of tickets the estimates of some would have each compiled first: 10 ms.
-# The server's own keepalives: for it, too, a node that has gone without a word is gone, and its locks with it.
 # In one statement, and not among the options of the connection, which a pooler like PgBouncer would refuse.
+# jit: with ten million tickets the server took the claim for costly and compiled it at each look, in 10 ms.
+# tcp_keepalives: for the server, too, a node that has gone without a word is gone, and its locks with it.
 _SESSION = f"""
     SELECT set_config('statement_timeout', '{STATEMENT_SECONDS}s', false),
            set_config('lock_timeout', '{LOCK_SECONDS}s', false),

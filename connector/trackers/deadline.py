@@ -25,8 +25,7 @@ def tame(session: requests.Session) -> None:
     for prefix, adapter in list(session.adapters.items()):
         if type(adapter) is HTTPAdapter:
             session.mount(prefix, _Adapter())
-    # requests has no setting for it
-    session.get_redirect_target = _nowhere  # type: ignore[method-assign]
+    session.get_redirect_target = _nowhere  # type: ignore[method-assign]  # requests has no setting for it
 
 
 def _nowhere(resp: requests.Response) -> str | None:  # noqa: ARG001  the overridden method's

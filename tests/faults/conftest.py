@@ -5,12 +5,16 @@ CONNECTOR_FAULTS_SEED=1234   what chance decides is decided again as in the run 
 """
 
 import os
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.faults.figures import Figures, Table, reported
+from tests.faults.rush import Rush
+from tests.faults.rush import rush as rush_at
+from tests.faults.scene import Scene, scene
 from tests.faults.zygote import Zygote
 from tests.postgres import emptied
 from tests.postgres import postgresql_url as server_url
@@ -84,3 +88,23 @@ def postgresql_url(postgresql: str) -> str:
 def zygote() -> Iterator[Zygote]:
     with Zygote() as running:
         yield running
+
+
+@pytest.fixture
+def chance(seed: int, request: pytest.FixtureRequest) -> random.Random:
+    """The same for a test in every run of one seed."""
+    return random.Random(f"{seed} {request.node.name}")
+
+
+@pytest.fixture
+def place(tmp_path: Path, zygote: Zygote) -> Iterator[Scene]:
+    """An office whose cases are known beforehand. It has no node yet."""
+    with scene(tmp_path, zygote) as made:
+        yield made
+
+
+@pytest.fixture
+def rush(tmp_path: Path, zygote: Zygote, postgresql_url: str) -> Iterator[Rush]:
+    """A tracker for thousands of tickets. It has no node yet."""
+    with rush_at(tmp_path, zygote, postgresql_url) as made:
+        yield made

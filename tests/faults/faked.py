@@ -11,7 +11,7 @@ from pathlib import Path
 LIBRARIES = ("/usr/lib/x86_64-linux-gnu/faketime", "/usr/lib/aarch64-linux-gnu/faketime", "/usr/lib/faketime")
 
 
-def library() -> Path | None:
+def libfaketime() -> Path | None:
     """libfaketime for programs with threads, where Debian and others put it."""
     paths = (Path(folder, "libfaketimeMT.so.1") for folder in LIBRARIES)
     return next((path for path in paths if path.exists()), None)
@@ -20,7 +20,7 @@ def library() -> Path | None:
 def environment(clock: Path) -> dict[str, str]:
     """What makes a program go by the clock of that file, which says by how many seconds it is wrong: +3600.0"""
     return {
-        "LD_PRELOAD": str(library()),
+        "LD_PRELOAD": str(libfaketime()),
         "FAKETIME_TIMESTAMP_FILE": str(clock),
         "FAKETIME_NO_CACHE": "1",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",

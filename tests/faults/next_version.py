@@ -6,33 +6,25 @@ CLOCK_FILE   as for tests/system/child.py
 STEP_FILE    the step, after all of our own
 """
 
-import argparse
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from connector.attention import clock as metronome
-from connector.cli import main as connector
 from connector.store import migrations
-from tests.system.child import move_clock
+from tests.faults.spawned import be_a_node
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("clock_file", type=Path)
-    parser.add_argument("step_file", type=Path)
-    parser.add_argument("--beat", type=float, default=metronome.ATTEND_SECONDS)
-    parser.add_argument("command", nargs="+")
-    given = parser.parse_args()
-
-    move_clock(given.clock_file)
-    metronome.ATTEND_SECONDS = given.beat
+@contextmanager
+def with_step(file: Path) -> Iterator[None]:
+    """The migrations are ours and this one."""
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(migrations._FOLDER, folder, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
-        shutil.copy(given.step_file, Path(folder) / "versions")
+        shutil.copy(file, Path(folder) / "versions")
         migrations._FOLDER = Path(folder)
-        connector(given.command, prog_name="connector")
+        yield
 
 
 if __name__ == "__main__":
-    main()
+    be_a_node(with_step)

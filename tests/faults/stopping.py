@@ -7,20 +7,20 @@ PLACE_FILE   where to stop next, if there is that file: `Acts.start after 2`, af
              returned, counted since the file is there. It is removed before the process stops.
 """
 
-import argparse
 import functools
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from connector.attention import clock as metronome
 from connector.attention.attend import Attendant
-from connector.cli import main as connector
 from connector.trackers.jira_api import JiraApi
 from connector.trackers.late import Timely
 from connector.trackers.pace import Pace
-from tests.system.child import MORTAL, move_clock
+from tests.faults.spawned import be_a_node
+from tests.system.child import MORTAL
 
 POINTS = {each.__name__: each for each in (Attendant, JiraApi, Pace, Timely)} | MORTAL
 
@@ -81,21 +81,14 @@ WATCHED = (
 )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("clock_file", type=Path)
-    parser.add_argument("place_file", type=Path)
-    parser.add_argument("--beat", type=float, default=metronome.ATTEND_SECONDS)
-    parser.add_argument("command", nargs="+")
-    given = parser.parse_args()
-
-    move_clock(given.clock_file)
-    metronome.ATTEND_SECONDS = given.beat
-    place = Place(given.place_file)
+@contextmanager
+def stopping_at(file: Path) -> Iterator[None]:
+    """It stops at the place of the file."""
+    place = Place(file)
     for point in WATCHED:
         watch(point, place)
-    connector(given.command, prog_name="connector")
+    yield
 
 
 if __name__ == "__main__":
-    main()
+    be_a_node(stopping_at)

@@ -12,7 +12,7 @@ APScheduler, the web server and the driver of the database take theirs.
 """
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ import pytest
 from connector.store import open_database
 from tests.faults import faked
 from tests.faults.figures import Figures, Row
-from tests.faults.scene import Case, Node, Scene, scene
+from tests.faults.scene import Case, Node, Scene
 from tests.faults.zygote import Zygote
 
 STEPS = [sign * step for step in (timedelta(minutes=3), timedelta(hours=1), timedelta(days=1)) for sign in (1, -1)]
@@ -41,7 +41,7 @@ class Faked(Node):
     whose = "machine"
 
     def __init__(self, folder: Path, zygote: Zygote, **settings: Any) -> None:
-        if faked.library() is None:
+        if faked.libfaketime() is None:
             pytest.skip("libfaketime is not installed here (Debian: apt install faketime)")
         self._faked = folder / "faketime"
         super().__init__(folder, zygote, environment=faked.environment(self._faked), **settings)
@@ -52,17 +52,6 @@ class Faked(Node):
 
 
 CLOCKS = pytest.mark.parametrize("kind", [Node, Faked], ids=["connector's clock", "machine's clock"])
-
-
-@pytest.fixture
-def chance(seed: int, request: pytest.FixtureRequest) -> random.Random:
-    return random.Random(f"{seed} {request.node.name}")
-
-
-@pytest.fixture
-def place(tmp_path: Path, zygote: Zygote) -> Iterator[Scene]:
-    with scene(tmp_path, zygote) as made:
-        yield made
 
 
 def set_wrong(place: Scene, node: Node, error: timedelta) -> None:

@@ -8,7 +8,6 @@ dead one asked for. What is due follows from the procedure; it is compared with 
 import itertools
 import os
 import random
-import re
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -180,11 +179,7 @@ class Killer:
     def _meet(self, *, processed: bool) -> None:
         """Kill the nodes that are to die of this call. With several, it may be another's that kills one."""
         for node, death in list(self._pending.items()):
-            if not death.call or death.processed is not processed:
-                continue
-            method, path = death.call
-            whole = (request.path, request.full_path)
-            if method in {"*", request.method} and any(re.search(path, text) for text in whole):
+            if death.comes_at(request, processed=processed):
                 self._met[node] += 1
                 if self._met[node] == death.number:
                     with suppress(ProcessLookupError):

@@ -21,7 +21,7 @@ import pytest
 from connector.practice.world import Issue
 from tests.faults.figures import Figures
 from tests.faults.nodes import PATIENCE, Nodes, nodes_at
-from tests.faults.rush import PASSED, Rush, rush
+from tests.faults.rush import PASSED, Rush
 from tests.faults.spawned import Spawned
 from tests.faults.zygote import Zygote
 from tests.system.office import CALL, DETAILS, START
@@ -166,37 +166,31 @@ def is_over(nodes: Nodes, issue: Issue) -> bool:
 # At any moment
 
 
-@pytest.fixture
-def place(tmp_path: Path, zygote: Zygote, postgresql_url: str) -> Iterator[Rush]:
-    with rush(tmp_path, zygote, postgresql_url) as made:
-        yield made
-
-
-def test_workers_stopped_at_any_moment_beyond_their_leases(place: Rush, figures: Figures, size: str, seed: int) -> None:
+def test_workers_stopped_at_any_moment_beyond_their_leases(rush: Rush, figures: Figures, size: str, seed: int) -> None:
     """One after the other, with all its threads, while waits pass; the other takes over what it held."""
     row = figures("workers stopped at any moment beyond their leases, while waits pass")
     waits = 300 if size == "short" else 5_000
     chance = random.Random(seed)
-    place.add_waits(waits)
-    nodes = [place.node("work"), place.node("work")]
+    rush.add_waits(waits)
+    nodes = [rush.node("work"), rush.node("work")]
     assert nodes[0].upgrade() == 0, nodes[0].last_words()
-    place.start(*nodes)
-    place.let_waits_run(waits)
+    rush.start(*nodes)
+    rush.let_waits_run(waits)
 
-    place.tracker.set(latency=0.05)  # so that a stop finds calls under way
-    place.set_clock(PASSED)
-    while not place.is_done():
+    rush.tracker.set(latency=0.05)  # so that a stop finds calls under way
+    rush.set_clock(PASSED)
+    while not rush.is_done():
         stopped = chance.choice(nodes)
         time.sleep(chance.uniform(0, 0.1))  # chance, not waiting
         stopped.freeze()
-        place.tracker.rest()
+        rush.tracker.rest()
         row.injected += 1
-        place.set_clock(place.now + BEYOND)
+        rush.set_clock(rush.now + BEYOND)
         held = f"lease_token like '{stopped.pid}-%%'"
         with contextlib.suppress(AssertionError):  # stopped within a transaction, it keeps a ticket locked for a minute
-            wait_for(lambda held=held: place.count(held) == 0, "the other has taken over", 5)
+            wait_for(lambda held=held: rush.count(held) == 0, "the other has taken over", 5)
         stopped.thaw()
     lost = sum(node.metric("connector_looks_total", outcome="lease_lost") for node in nodes)
-    place.finish(row)
+    rush.finish(row)
     row.check()
     assert lost > 0, "nothing was taken over"

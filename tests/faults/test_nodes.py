@@ -5,14 +5,12 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
 from tests.faults.figures import Figures
 from tests.faults.nodes import Node
-from tests.faults.rush import PASSED, PATIENCE, Announcer, Rush, rush
-from tests.faults.zygote import Zygote
+from tests.faults.rush import PASSED, PATIENCE, Announcer, Rush
 from tests.system.process import wait_for
 
 pytestmark = pytest.mark.postgres
@@ -21,45 +19,39 @@ HANDS = "4"
 ACTED = "connector_acts_total"
 
 
-@pytest.fixture
-def place(tmp_path: Path, zygote: Zygote, postgresql_url: str) -> Iterator[Rush]:
-    with rush(tmp_path, zygote, postgresql_url) as made:
-        yield made
-
-
 # Two nodes racing for every ticket
 
 
-def test_two_nodes_race_for_every_ticket(place: Rush, figures: Figures, size: str, seed: int) -> None:
+def test_two_nodes_race_for_every_ticket(rush: Rush, figures: Figures, size: str, seed: int) -> None:
     """Both claim twenty times a second, both poll all the time and find everything changed, both get every webhook."""
     row = figures("two nodes race for every ticket, PostgreSQL")
     waits, calls = (150, 50) if size == "short" else (3_000, 1_000)
-    place.add_waits(waits)
-    nodes = [place.node("run"), place.node("run")]
+    rush.add_waits(waits)
+    nodes = [rush.node("run"), rush.node("run")]
     for node in nodes:
         node.beat, node.poll_seconds = 0.05, 0.2
-    place.start(*nodes)
-    place.let_waits_run(waits)
+    rush.start(*nodes)
+    rush.let_waits_run(waits)
 
-    place.tracker.set(changed=waits, latency=0.005)
-    tickets = [*place.due, *place.add_calls(calls)]
-    with everybody_told(place, nodes, tickets, random.Random(seed)):
-        place.set_clock(PASSED)
-    place.go_on_until(place.is_done, "all acts are done")
+    rush.tracker.set(changed=waits, latency=0.005)
+    tickets = [*rush.due, *rush.add_calls(calls)]
+    with everybody_told(rush, nodes, tickets, random.Random(seed)):
+        rush.set_clock(PASSED)
+    rush.go_on_until(rush.is_done, "all acts are done")
     row.injected = int(sum(node.metric("connector_notices_total") for node in nodes))
-    place.tracker.set(changed=0)
+    rush.tracker.set(changed=0)
     shares = [node.metric(ACTED, outcome="done") for node in nodes]
-    place.finish(row)
+    rush.finish(row)
     row.check()
     assert row.due == 2 * len(tickets)
     assert min(shares) > 0.1 * sum(shares), f"one node did nearly all: {shares}"
 
 
 @contextmanager
-def everybody_told(place: Rush, nodes: Sequence[Node], tickets: Sequence[int], chance: random.Random) -> Iterator[None]:
+def everybody_told(rush: Rush, nodes: Sequence[Node], tickets: Sequence[int], chance: random.Random) -> Iterator[None]:
     """While the block lasts, and until it is done: each ticket's webhook to each node, at about the same time."""
     shuffled = chance.sample(tickets, len(tickets))
-    announcers = [Announcer(place, [node], shuffled, chance) for node in nodes]
+    announcers = [Announcer(rush, [node], shuffled, chance) for node in nodes]
     with announcers[0], announcers[1]:
         yield
 
@@ -67,27 +59,27 @@ def everybody_told(place: Rush, nodes: Sequence[Node], tickets: Sequence[int], c
 # Three nodes, killed at random
 
 
-def test_nodes_killed_at_random_while_waits_pass(place: Rush, figures: Figures, size: str, seed: int) -> None:
+def test_nodes_killed_at_random_while_waits_pass(rush: Rush, figures: Figures, size: str, seed: int) -> None:
     """Web and two workers. What the web node answered with 2xx before it was killed counts as told."""
     row = figures("web + 2 workers, kill -9 at random while waits pass")
     waits, calls = (600, 60) if size == "short" else (10_000, 1_000)
     chance = random.Random(seed)
-    place.add_waits(waits)
-    nodes = [place.node(role) for role in ("web", "work", "work")]
+    rush.add_waits(waits)
+    nodes = [rush.node(role) for role in ("web", "work", "work")]
     for node in nodes:
         node.more_environment = {"CONNECTOR_WORKERS": HANDS}
     assert nodes[0].upgrade() == 0, nodes[0].last_words()
-    place.start(*nodes)
-    place.let_waits_run(waits)
+    rush.start(*nodes)
+    rush.let_waits_run(waits)
 
-    place.tracker.set(latency=0.05)  # so that a kill finds calls under way
-    killer = Killer(place, chance, pause=1.5 if size == "short" else 3.0)
-    with Announcer(place, nodes[:1], place.add_calls(calls), chance):
-        place.set_clock(PASSED)
-        place.go_on_until(place.is_done, "all acts are done", tend=killer.go_on)
+    rush.tracker.set(latency=0.05)  # so that a kill finds calls under way
+    killer = Killer(rush, chance, pause=1.5 if size == "short" else 3.0)
+    with Announcer(rush, nodes[:1], rush.add_calls(calls), chance):
+        rush.set_clock(PASSED)
+        rush.go_on_until(rush.is_done, "all acts are done", tend=killer.go_on)
         killer.restart_all()
     row.injected = killer.kills
-    place.finish(row)
+    rush.finish(row)
     row.check()
     assert row.due == 2 * (waits + calls)
     assert min(killer.of_role["web"], killer.of_role["work"]) >= 2, killer.of_role
@@ -99,10 +91,10 @@ class Killer:
     `pause`: seconds between two strikes, at most.
     """
 
-    def __init__(self, place: Rush, chance: random.Random, pause: float) -> None:
+    def __init__(self, rush: Rush, chance: random.Random, pause: float) -> None:
         self.kills, self._pause = 0, pause
         self.of_role: Counter[str] = Counter()
-        self._place, self._chance = place, chance
+        self._place, self._chance = rush, chance
         self._strikes_at = time.monotonic()
         self._restarts: dict[Node, float] = {}
 

@@ -24,6 +24,18 @@ from pathlib import Path
 from types import SimpleNamespace, TracebackType
 from typing import Any, Self
 
+# Whatever a node imports: it finds it here.
+from connector import kinds
+from connector.attention import clock as metronome
+from connector.attention.hands import Hands
+from connector.cli import main as connector
+from connector.practice import sample  # noqa: F401  as said
+from connector.store import attention, postgresql  # noqa: F401  as said
+from connector.store.bell import Bell
+from connector.store.compiled import Compiled
+from connector.store.database import Database
+from tests.system import child
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -119,7 +131,7 @@ def leaseholder(token: str) -> int:
 
 
 def serve() -> None:
-    _import_everything()
+    _load_trackers()
     gc.collect()
     gc.freeze()  # so that no child's collector writes to, and so copies, what all of them share
     children: set[int] = set()
@@ -140,17 +152,11 @@ def serve() -> None:
         os.waitpid(pid, 0)
 
 
-def _import_everything() -> None:
-    """All that the children would import one by one."""
-    from connector import application, cli, kinds, observing, service, telemetry  # noqa: PLC0415  the parent needs none
-    from connector.practice import sample  # noqa: PLC0415
-    from connector.store import postgresql  # noqa: PLC0415
-    from tests.system import child  # noqa: PLC0415
-
+def _load_trackers() -> None:
+    """What the children would import one by one."""
     for kind in kinds.names():
         kinds.load(kind)
         kinds.load_setup(kind)
-    assert all((application, cli, observing, service, telemetry, sample, postgresql, child))
 
 
 def _status(pid: int, children: set[int]) -> int:
@@ -164,9 +170,7 @@ def _be_a_node(order: Order) -> None:
     status = 1
     try:
         _settle_in(order)
-        from connector.cli import main  # noqa: PLC0415  only a child needs it
-
-        main([*order.words], prog_name="connector")
+        connector([*order.words], prog_name="connector")
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
     except BaseException:
@@ -178,14 +182,6 @@ def _be_a_node(order: Order) -> None:
 
 
 def _settle_in(order: Order) -> None:
-    from connector.attention import clock as metronome  # noqa: PLC0415  only a child needs them
-    from connector.attention.hands import Hands  # noqa: PLC0415
-    from connector.store import attention  # noqa: PLC0415
-    from connector.store.bell import Bell  # noqa: PLC0415
-    from connector.store.compiled import Compiled  # noqa: PLC0415
-    from connector.store.database import Database  # noqa: PLC0415
-    from tests.system import child  # noqa: PLC0415
-
     with Path(os.devnull).open("rb") as nothing, Path(order.output).open("ab") as output:
         for ours, stream in ((0, nothing), (1, output), (2, output)):
             os.dup2(stream.fileno(), ours)
@@ -207,14 +203,12 @@ def _settle_in(order: Order) -> None:
 
 def _poll_every(seconds: float) -> None:
     """More often than the settings allow."""
-    from connector.attention.clock import Metronome  # noqa: PLC0415  only a child needs it
+    genuine = metronome.Metronome.__init__
 
-    genuine = Metronome.__init__
-
-    def made(self: Metronome, *args: Any, **settings: Any) -> None:
+    def made(self: metronome.Metronome, *args: Any, **settings: Any) -> None:
         genuine(self, *args, **settings | {"poll_seconds": seconds})
 
-    Metronome.__init__ = made  # type: ignore[method-assign]  # as said
+    metronome.Metronome.__init__ = made  # type: ignore[method-assign]  # as said
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, text, update
 
 from connector.store import Store, errors, open_database
 from connector.store import postgresql as postgresql_module
+from connector.store.compiled import driver_of
 from connector.store.postgresql import PatientConnection
 from connector.store.tables import tickets
 from tests.postgres import Server, postgresql_server
@@ -299,6 +300,18 @@ def test_a_claim_is_planned_once(store: Store) -> None:
         claim(store, 0)
     count = "SELECT count(*), sum(generic_plans) FROM pg_prepared_statements WHERE statement LIKE '%SKIP LOCKED%'"
     assert store._database._kept.use(lambda driver: driver.execute(count).fetchall()) == [(1, 3)]
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["kept", "pooled"])
+def test_no_statement_is_compiled_and_a_silent_node_is_given_up(store: Store, kept: bool) -> None:
+    names = ("jit", "tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_keepalives_count")
+
+    def settings(driver: PatientConnection) -> list[str]:
+        return [driver.execute(f"SHOW {name}".encode()).fetchone()[0] for name in names]  # type: ignore[index]  # SHOW has a row
+
+    database = store._database
+    found = database._kept.use(settings) if kept else database.read(lambda each: settings(driver_of(each)))
+    assert found == ["off", "10", "5", "3"]
 
 
 def test_a_lease_changes_no_index(store: Store) -> None:

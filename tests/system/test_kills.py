@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import pytest
-from flask import Response, request
+from flask import Request, Response, request
 
 from tests.system.office import CALL, DETAILS, START, Office
 from tests.system.test_ladders import CALL_SHEET, Walk, assert_walked, people_at_work
@@ -60,6 +60,14 @@ class Death:
     processed: bool = False  # after the tracker has processed the request, and before it answers
     number: int = 1
     after: float = 0.0  # seconds of life, where nothing else ends it
+
+    def comes_at(self, arrived: Request, *, processed: bool) -> bool:
+        """Whether this request that has come to the tracker is one at which it strikes."""
+        if not self.call or self.processed is not processed:
+            return False
+        method, path = self.call
+        paths = (arrived.path, arrived.full_path)
+        return method in {"*", arrived.method} and any(re.search(path, text) for text in paths)
 
 
 def point_of(step: str, when: str) -> str:
@@ -132,13 +140,9 @@ class Killer:
         return response
 
     def _meet(self, *, processed: bool) -> None:
-        death = self._death
-        if not (death and death.call and death.processed is processed):
-            return
-        method, path = death.call
-        if method in {"*", request.method} and any(re.search(path, text) for text in (request.path, request.full_path)):
+        if self._death and self._death.comes_at(request, processed=processed):
             self._met += 1
-            if self._met == death.number:
+            if self._met == self._death.number:
                 with suppress(ProcessLookupError):
                     os.kill(self.office.connector.pid, signal.SIGKILL)
 
