@@ -75,6 +75,7 @@ def package(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_trackers_of_another_package_are_found_and_held_to_the_same_suite(package: Path) -> None:
     chosen = "notebook and (posted_once or out_of_scope or closed_ticket)"
     command = [sys.executable, "-m", "pytest", "tests/contract/test_contract.py", "-q", "-k", chosen]

@@ -2,7 +2,7 @@
 
 import itertools
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
@@ -303,16 +303,14 @@ POINTS = [
     *(Death(inside=f"{step}:{when}:1") for step in STEPS for when in ("before", "after")),
     *(Death(call=call, processed=processed) for call in CALLS for processed in (False, True)),
 ]
-FEW_POINTS = [Death(call=CALLS[3], processed=True), Death(call=CALLS[4], processed=True)]
 
 
-@pytest.mark.parametrize(
-    "points", [FEW_POINTS, pytest.param(POINTS, marks=[pytest.mark.slow, pytest.mark.timeout(300)])], ids=["few", "all"]
-)
-def test_death_at_each_point(office: ZammadOffice, points: Sequence[Death]) -> None:
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_death_at_each_point(office: ZammadOffice) -> None:
     """For each point, two comments, a draft, moves, a due date and a recorded moment are due, and it dies there."""
     killer = Killer(office, iter(()), random.Random(1))
-    for number, point in enumerate(points):
+    for number, point in enumerate(POINTS):
         ready = office.add(**DETAILS | {"Receipt_Number": f"WAC25901{number:05}"})
         late = office.add(**LATE | {"Receipt_Number": f"WAC25902{number:05}"})
         mailed = office.add(**LATE | {"Receipt_Number": f"LIN25901{number:05}"})
