@@ -8,7 +8,6 @@ monotonic clock sees such a step and lets every beat come at once.
 """
 
 import threading
-import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -34,7 +33,7 @@ HOUSEKEEPING_SECONDS = 30
 STALE_BATCH = 500  # tickets re-read after an edited mapping, each housekeeping beat: gentle on the tracker
 NOTE_ROUND_EVERY = timedelta(seconds=15)
 WATCH_SECONDS = 1.0
-STEP_SECONDS = 2.0  # by so much the wall clock must have moved against the monotonic one to have been set
+SLACK = timedelta(seconds=2)  # by so much further ahead than usual a beat may be
 
 
 class Stopping(Exception):
@@ -177,12 +176,15 @@ class Metronome:
         return state.braked_at is not None or (state.paused_until is not None and state.paused_until > self._clock())
 
     def _watch_the_clock(self) -> None:
-        """See when the wall clock is set, and let every beat come at once."""
-        ahead = time.time() - time.monotonic()
+        """Let no beat wait for a time that the wall clock has left: the scheduler goes by it, and may be set anew.
+
+        Set back, the clock leaves beats further ahead than one comes after the other; set back and forth within a
+        moment, it leaves the scheduler asleep until a time that lies far ahead.
+        """
         while not self._stopped.wait(WATCH_SECONDS):
-            now_ahead = time.time() - time.monotonic()
-            step, ahead = now_ahead - ahead, now_ahead
-            if abs(step) > STEP_SECONDS:
-                log.warning("the clock was set", by_seconds=round(step))
-                for job in self._beats.get_jobs():
-                    job.modify(next_run_time=datetime.now(UTC))
+            now = datetime.now(UTC)
+            for beat in self._beats.get_jobs():
+                if beat.next_run_time - now > beat.trigger.interval + SLACK:
+                    log.warning("the clock was set back", beat=beat.id)
+                    beat.modify(next_run_time=now)
+            self._beats.wakeup()

@@ -4,7 +4,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from types import SimpleNamespace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -286,17 +286,35 @@ def test_a_clock_that_was_set_back_keeps_no_beat_waiting(
     desk: Desk, metronome: Callable[..., Metronome], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Guards against APScheduler, which goes by the wall clock: it would not beat until the old time comes again."""
+    rounds, beating = counted_rounds(desk, metronome, monkeypatch)
+    for beat in beating._beats.get_jobs():
+        beat.modify(next_run_time=datetime.now(UTC) + timedelta(hours=2))
+    assert rounds.acquire(timeout=5)
+
+
+def test_a_clock_that_was_set_back_and_forth_does_not_leave_the_scheduler_asleep(
+    desk: Desk, metronome: Callable[..., Metronome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It went to sleep for an hour, and is not told that the clock has come back."""
+    rounds, beating = counted_rounds(desk, metronome, monkeypatch)
+    for beat in beating._beats.get_jobs():
+        beat.next_run_time = datetime.now(UTC)
+        beating._beats._jobstores["default"].update_job(beat)
+    assert rounds.acquire(timeout=5)
+
+
+def counted_rounds(
+    desk: Desk, metronome: Callable[..., Metronome], monkeypatch: pytest.MonkeyPatch
+) -> tuple[threading.Semaphore, Metronome]:
+    """A metronome that beats once an hour and has done so; the semaphore is released at each round that follows."""
     monkeypatch.setattr(clock, "ATTEND_SECONDS", 3600)
     monkeypatch.setattr(clock, "WATCH_SECONDS", 0.02)
-    rounds = threading.Semaphore(0)
-    beating = metronome()
+    rounds, beating = threading.Semaphore(0), metronome()
     monkeypatch.setattr(desk.store.sources, "get", lambda name: rounds.release() or SourceState(name))
     beating.start()
     while rounds.acquire(timeout=0.5):
         pass
-    set_back = SimpleNamespace(time=lambda: time.time() - 3600, monotonic=time.monotonic)
-    monkeypatch.setattr(clock, "time", set_back)
-    assert rounds.acquire(timeout=5)
+    return rounds, beating
 
 
 def test_refused_credentials_hold_one_source_only(

@@ -178,6 +178,22 @@ class Tracker:
                 self._requests -= 1
 
 
+class Standstill:
+    """Whether a number that should go down to zero stands still: whoever had the tickets in hand is dead, or away."""
+
+    SECONDS = 1.5
+
+    def __init__(self) -> None:
+        self._last, self._since = 0.0, 0.0
+
+    def still(self, number: float) -> bool:
+        """It is zero, or has been the same for a while."""
+        now = time.monotonic()
+        if number != self._last:
+            self._last, self._since = number, now
+        return number == 0 or now - self._since > self.SECONDS
+
+
 class Scene:
     """Made by `scene()`; the practice tracker runs, no node does yet."""
 
@@ -287,19 +303,29 @@ class Scene:
     def recover(self, within: timedelta | None = None) -> None:
         """Wait until everything is there, letting the time pass that backoffs, doubts and leases of the dead take.
 
-        By the office's clock no longer than `within`. Time passes only while the tracker has nothing in hand.
+        By the office's clock no longer than `within`. Time passes only while the tracker has nothing in hand, and no
+        node that goes on: a look during which time passes loses its lease, and would be begun for ever.
         """
         until = self.clock.now() + within if within else None
         stride = max(PAST_DOUBT, within / 20) if within else PAST_DOUBT
+        stands = Standstill()
 
         def passes() -> bool:
-            if self.tracker.is_at_rest() and (until is None or self.clock.now() < until):
+            goes_on = not self.tracker.is_at_rest() or not stands.still(self._in_hand())
+            if not goes_on and (until is None or self.clock.now() < until):
                 self.clock.advance(seconds=stride.total_seconds())
             time.sleep(0.3)
             return self.is_done()
 
         with contextlib.suppress(AssertionError):  # what is missed then is a figure
             self.wait_until(passes, "all acts are done")
+
+    def _in_hand(self) -> float:
+        """How many tickets are due or in hand, by the first node that tells."""
+        for node in self.nodes:
+            with contextlib.suppress(requests.RequestException):
+                return node.due()
+        return 0
 
     def finish(self, row: Row) -> None:
         """Let it recover, tell every node of every ticket once more, and count."""
